@@ -1,0 +1,1 @@
+"""The application without its panels: state, history, engine, pipeline, export, window."""

@@ -1,0 +1,1 @@
+"""The panels: they draw the session and replace parts of it, and compute nothing."""
