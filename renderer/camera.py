@@ -54,10 +54,13 @@ class Camera:
         """Where the camera stands. [..., 3]"""
         return self.cam_to_world[..., :3, 3]
 
-    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Camera:
+    def to(
+        self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+    ) -> Camera:
         """Move to a device, convert to a dtype, or both."""
         return Camera(
-            self.cam_to_world.to(device=device, dtype=dtype), self.focal.to(device=device, dtype=dtype)
+            self.cam_to_world.to(device=device, dtype=dtype),
+            self.focal.to(device=device, dtype=dtype),
         )
 
     def __getitem__(self, index: int) -> Camera:
@@ -83,11 +86,16 @@ class Camera:
             ValueError: The label is skewed, stretched or off-centre; `Camera` cannot be that.
         """
         assert label.shape[-1] == 25, label.shape
-        pose, intrinsics = label[..., :16].unflatten(-1, (4, 4)), label[..., 16:].unflatten(-1, (3, 3))
+        pose, intrinsics = (
+            label[..., :16].unflatten(-1, (4, 4)),
+            label[..., 16:].unflatten(-1, (3, 3)),
+        )
         focal = intrinsics[..., 1, 1]
         expected = Camera(pose, focal).to_label()[..., 16:].unflatten(-1, (3, 3))
         if not torch.allclose(intrinsics, expected, atol=1e-3):
-            raise ValueError("this camera label is skewed, stretched or off-centre; only centred pinhole cameras are known here")
+            raise ValueError(
+                "this camera label is skewed, stretched or off-centre; only centred pinhole cameras are known here"
+            )
         return Camera(pose, focal)
 
 
@@ -102,7 +110,9 @@ def look_at(eye: Tensor, target: Tensor, up: Tensor) -> Tensor:
         cam_to_world, OpenCV axes. [..., 4, 4]
     """
     forward = torch.nn.functional.normalize(target - eye, dim=-1)
-    right = torch.nn.functional.normalize(torch.linalg.cross(forward, up.expand_as(forward)), dim=-1)
+    right = torch.nn.functional.normalize(
+        torch.linalg.cross(forward, up.expand_as(forward)), dim=-1
+    )
     down = torch.linalg.cross(forward, right)
     top = torch.stack([right, down, forward, eye], dim=-1)  # [..., 3, 4]
     bottom = torch.tensor([0.0, 0.0, 0.0, 1.0]).to(top).expand(*top.shape[:-2], 1, 4)
@@ -141,7 +151,9 @@ class OrbitRig:
     @property
     def eye(self) -> Vector:
         """Where the camera stands, in world units."""
-        x, y, z = (center + self.radius * way for center, way in zip(self.target, self.offset, strict=True))
+        x, y, z = (
+            center + self.radius * way for center, way in zip(self.target, self.offset, strict=True)
+        )
         return (x, y, z)
 
     def camera(self) -> Camera:
@@ -165,7 +177,11 @@ class OrbitRig:
         target = pose[:3, 3] + radius * forward
         x, y, z = (-forward).tolist()
         # Straight above or below, the view says nothing of the yaw: the picture's right does.
-        yaw = math.atan2(x, z) if math.hypot(x, z) > 1e-6 else math.atan2(-float(pose[2, 0]), float(pose[0, 0]))
+        yaw = (
+            math.atan2(x, z)
+            if math.hypot(x, z) > 1e-6
+            else math.atan2(-float(pose[2, 0]), float(pose[0, 0]))
+        )
         return OrbitRig(
             yaw=yaw,
             pitch=math.asin(max(-1.0, min(1.0, y))),

@@ -71,7 +71,9 @@ class Gaussians:
             change(self.sh),
         )
 
-    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Gaussians:
+    def to(
+        self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+    ) -> Gaussians:
         """Move to a device, convert to a dtype, or both."""
         return self.map(lambda tensor: tensor.to(device=device, dtype=dtype))
 
@@ -101,7 +103,16 @@ class Gaussians:
 
     def finite(self) -> Tensor:
         """Say which splats have only finite values and a rotation. [..., N] bool"""
-        rows = torch.cat([self.means, self.log_scales, self.quats, self.opacity_logits[..., None], self.sh.flatten(-2)], dim=-1)
+        rows = torch.cat(
+            [
+                self.means,
+                self.log_scales,
+                self.quats,
+                self.opacity_logits[..., None],
+                self.sh.flatten(-2),
+            ],
+            dim=-1,
+        )
         # 0·x is 0 for every finite x and NaN for NaN and ±Inf: one pass instead of fourteen.
         return ((rows * 0).sum(-1) == 0) & self.quats.ne(0).any(-1)
 
@@ -119,12 +130,18 @@ class Gaussians:
         assert matrix.shape == (4, 4), matrix.shape
         linear = matrix[:3, :3].to(self.means)
         scale = linear.det().clamp_min(0) ** (1 / 3)
-        if scale <= 0 or not torch.allclose(linear @ linear.T, scale**2 * torch.eye(3).to(linear), atol=1e-4 * float(scale**2)):
-            raise ValueError("a transform of splats may rotate, move and scale evenly, nothing else")
+        if scale <= 0 or not torch.allclose(
+            linear @ linear.T, scale**2 * torch.eye(3).to(linear), atol=1e-4 * float(scale**2)
+        ):
+            raise ValueError(
+                "a transform of splats may rotate, move and scale evenly, nothing else"
+            )
         rotation = linear / scale
         turned = not torch.allclose(rotation, torch.eye(3).to(linear), atol=1e-6)
         if turned and self.sh_degree > 0:
-            raise ValueError("splats with view-dependent colour can be moved and scaled but not rotated yet")
+            raise ValueError(
+                "splats with view-dependent colour can be moved and scaled but not rotated yet"
+            )
         return Gaussians(
             self.means @ linear.T + matrix[:3, 3].to(self.means),
             self.log_scales + scale.log(),

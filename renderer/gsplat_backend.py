@@ -32,11 +32,15 @@ def draw(drawing: Drawing) -> Layers:
     if reason is not None:
         raise BackendError(reason)
     if not drawing.means.is_cuda:
-        raise BackendError("The gsplat rasterizer draws splats that are on the GPU; move the head there first.")
+        raise BackendError(
+            "The gsplat rasterizer draws splats that are on the GPU; move the head there first."
+        )
     width, height = drawing.size
     if drawing.count == 0:  # gsplat's kernels do not take empty tensors
         clear = torch.zeros(height, width, device=drawing.means.device)
-        return Layers(drawing.background[:, None, None].expand(3, height, width).clone(), clear, clear.clone())
+        return Layers(
+            drawing.background[:, None, None].expand(3, height, width).clone(), clear, clear.clone()
+        )
 
     from gsplat import rasterization
 

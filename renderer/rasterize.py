@@ -83,7 +83,9 @@ def rasterize(
     """
     width, height = size
     if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE):
-        raise BackendError(f"A picture of {width} x {height} pixels cannot be drawn; use 1 to {MAX_SIDE} on each side.")
+        raise BackendError(
+            f"A picture of {width} x {height} pixels cannot be drawn; use 1 to {MAX_SIDE} on each side."
+        )
     device = gaussians.means.device
     draw = load_backend(backend or default_backend(device))
     camera = camera.to(device, torch.float32)
@@ -103,7 +105,9 @@ def rasterize(
     backgrounds = background.expand(*lead, 3).reshape(-1, 3)
     which = torch.arange(heads.numel()).reshape(heads).expand(lead).reshape(-1).tolist()
     if isinstance(gaussians, Gaussians):
-        flat = gaussians.map(lambda tensor: tensor.flatten(0, len(heads) - 1)) if heads else gaussians
+        flat = (
+            gaussians.map(lambda tensor: tensor.flatten(0, len(heads) - 1)) if heads else gaussians
+        )
         active = [activate(flat[i] if heads else flat) for i in range(heads.numel())]
     else:
         active = [gaussians]
@@ -111,7 +115,9 @@ def rasterize(
         _draw_one(draw, active[head], Camera(poses[i], focals[i]), backgrounds[i], size)
         for i, head in enumerate(which)
     ]
-    color, depth, alpha = (torch.stack(parts).unflatten(0, lead) for parts in zip(*layers, strict=True))
+    color, depth, alpha = (
+        torch.stack(parts).unflatten(0, lead) for parts in zip(*layers, strict=True)
+    )
     return Rendered(color, depth, alpha)
 
 
@@ -132,7 +138,9 @@ def load_backend(name: BackendName) -> Backend:
     """Import a rasterizer when it is first used: each pulls in a compiler of its own."""
     loaders: dict[str, Callable[[], Backend]] = {"torch": _torch, "cpu": _cpu, "gsplat": _gsplat}
     if name not in loaders:
-        raise BackendError(f"There is no rasterizer called {name!r}; choose one of {', '.join(BACKENDS)}.")
+        raise BackendError(
+            f"There is no rasterizer called {name!r}; choose one of {', '.join(BACKENDS)}."
+        )
     return loaders[name]()
 
 

@@ -92,18 +92,24 @@ def project(drawing: Drawing) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     centers = torch.stack([focal * x / z + width / 2, focal * y / z + height / 2], dim=-1)
     conics = torch.stack([var_y, -cov_xy, var_x], dim=-1) / det[:, None]
     with torch.no_grad():
-        reach = 2 * (drawing.opacities / MIN_ALPHA).clamp_min(1).log()  # squared Mahalanobis distance
+        reach = (
+            2 * (drawing.opacities / MIN_ALPHA).clamp_min(1).log()
+        )  # squared Mahalanobis distance
         extents = torch.stack([(reach * var_x).sqrt(), (reach * var_y).sqrt()], dim=-1)
     return centers, conics, z, extents
 
 
 def _overlaps(centers: Tensor, extents: Tensor, start: int, stop: int) -> Tensor:
     """Indices of the intervals that reach between `start` and `stop`, with a little to spare."""
-    near = (centers.detach() + extents >= start - 0.01) & (centers.detach() - extents <= stop + 0.01)
+    near = (centers.detach() + extents >= start - 0.01) & (
+        centers.detach() - extents <= stop + 0.01
+    )
     return near.nonzero()[:, 0]
 
 
-def _weights(centers: Tensor, conics: Tensor, opacities: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+def _weights(
+    centers: Tensor, conics: Tensor, opacities: Tensor, x: Tensor, y: Tensor
+) -> tuple[Tensor, Tensor]:
     """Composite sorted splats over a tile: each one's weight [n, h, w], and what stays clear [h, w]."""
     dx = x[None, None, :] - centers[:, 0, None, None]
     dy = y[None, :, None] - centers[:, 1, None, None]

@@ -1,0 +1,191 @@
+"""Splathead: open a head or a generator of heads, in a window or from the command line."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+if TYPE_CHECKING:
+    from splatviz_app.engine import Work
+    from splatviz_app.session import Session
+
+_EXAMPLES = """examples:
+  python main.py
+      open the window on the sample head
+  python main.py --model ffhqc_512.pkl
+      open a generator; a .ply opens a single head
+  python main.py --model ffhqc_512.pkl --seed 3 --psi 0.7 --png out.png --ply out.ply
+      make one head without a window: a picture, and splats for Unity
+  python main.py --model head.ply --yaw 40 --size 2048 2048 --transparent --png out.png
+      a large picture of a head from the side, without background
+  python main.py --screenshot window.png
+      the whole window as a picture; needs no display
+"""
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Show 3D Gaussian heads and the generators that make them."""
+
+    # A generator (.pkl, .safetensors) or a head (.ply); the sample head if not given.
+    model: Annotated[Path | None, tyro.conf.arg(aliases=["-m"])] = None
+    # Write a picture here, and open no window.
+    png: Path | None = None
+    # Write the head's splats here, and open no window.
+    ply: Path | None = None
+    # Write a picture of the whole window here, and close it.
+    screenshot: Path | None = None
+    # Which heads the latent map holds.
+    seed: int = 0
+    # Place on the latent map, each from -1 to 1.
+    at: tuple[float, float] = (0.0, 0.0)
+    # Truncation, -1 to 2: 0 is the mean head, 1 the plain one.
+    psi: float = 0.7
+    # The space in which the map is interpolated.
+    space: Literal["W", "Z"] = "W"
+    # Angle of the camera to the side, degrees.
+    yaw: float = 0.0
+    # Angle of the camera upward, degrees.
+    pitch: float = 0.0
+    # Distance of the camera, world units.
+    radius: float = 2.7
+    # Width and height of the picture in px.
+    size: tuple[int, int] = (1024, 1024)
+    # Leave out the picture's background.
+    transparent: bool = False
+    # Draw larger and average, for smoother edges.
+    supersampling: Literal[1, 2, 4] = 1
+    # The program that will open the .ply.
+    profile: Literal["unity", "unity-classic", "supersplat", "raw"] = "unity"
+    # The rasterizer; the fastest of this machine if not given.
+    backend: Literal["torch", "cpu", "gsplat"] | None = None
+    # Forget the layout, theme and preferences of this run.
+    fresh: bool = False
+
+
+def main() -> int:
+    """Do what the command line says; 0 if that went well."""
+    parser_settings = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)
+    arguments = tyro.cli(Arguments, prog="python main.py", config=parser_settings, epilog=_EXAMPLES)
+    from renderer.errors import SplatheadError
+
+    try:
+        if arguments.png is not None or arguments.ply is not None:
+            _make_files(arguments)
+        else:
+            _open_window(arguments)
+    except SplatheadError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _new_session(arguments: Arguments) -> Session:
+    """A session as the arguments describe it, with nothing open yet."""
+    import math
+    from dataclasses import replace
+
+    from models.latents import LatentSettings
+    from renderer.camera import OrbitRig
+    from splatviz_app import controls
+    from splatviz_app.preferences import Preferences, load_preferences
+    from splatviz_app.session import new_session
+
+    preferences = Preferences() if arguments.fresh else load_preferences()
+    if arguments.backend is not None:
+        preferences = replace(preferences, backend=arguments.backend)
+    session = new_session(preferences)
+    x, y = arguments.at
+    session.latent = LatentSettings(
+        seed=arguments.seed, x=x, y=y, psi=arguments.psi, space=arguments.space
+    )
+    angles = {"yaw": math.radians(arguments.yaw), "pitch": math.radians(arguments.pitch)}
+    session.rig = controls.limited(OrbitRig(**angles, radius=arguments.radius))
+    return session
+
+
+def _make_files(arguments: Arguments) -> None:
+    """Make the picture and the head asked for, without a window."""
+    from dataclasses import replace
+
+    from splatviz_app import export
+    from splatviz_app.scenes import SAMPLE_HEAD, open_scene, scene_for
+
+    session = _new_session(arguments)
+    scene = scene_for(arguments.model or SAMPLE_HEAD)
+    _run(open_scene(scene, session.library))
+    session.document = replace(session.document, scene=scene)
+    request = session.request()
+    assert request is not None, scene
+    if arguments.png is not None:
+        options = export.PictureOptions(
+            arguments.size, arguments.transparent, arguments.supersampling
+        )
+        work = export.save_picture(session.pipeline, request, arguments.png, options)
+        print(_run(work).sentence)
+    if arguments.ply is not None:
+        work = export.save_head(session.pipeline, request, arguments.ply, arguments.profile)
+        print(_run(work).sentence)
+
+
+def _open_window(arguments: Arguments) -> None:
+    """Open the window; without a display say so, and picture the sample head instead."""
+    from splatviz_app.scenes import SAMPLE_HEAD
+
+    wants_window = arguments.screenshot is None
+    try:
+        from splatviz_app.window import WindowOptions, has_display, run_window
+        from widgets import window_parts
+    except ImportError as error:
+        from renderer.errors import SplatheadError
+
+        raise SplatheadError(
+            f"The window's libraries do not load ({error}). Install libx11-6, libxext6, libegl1 and "
+            "libgl1-mesa-dri, or use the commands without a window (python main.py --help)."
+        ) from error
+    if wants_window and not has_display():
+        _explain_no_display(arguments)
+        return
+    session = _new_session(arguments)
+    session.open(arguments.model or SAMPLE_HEAD)
+    options = WindowOptions(remember=not arguments.fresh, screenshot=arguments.screenshot)
+    run_window(session, window_parts(), options)
+
+
+def _explain_no_display(arguments: Arguments) -> None:
+    """Say what is missing and do what can be done without it."""
+    from dataclasses import replace
+
+    print(
+        "There is no display here (neither DISPLAY nor WAYLAND_DISPLAY is set), so no window can be "
+        "opened.\nWithout one you can make pictures and heads; `python main.py --help` has examples:\n"
+        "  python main.py --model MODEL --seed 3 --psi 0.7 --png out.png --ply out.ply\n"
+        "  python main.py --screenshot window.png\n"
+        "Drawing the head to out/ now."
+    )
+    folder = Path("out")
+    folder.mkdir(exist_ok=True)
+    _make_files(replace(arguments, png=folder / "head.png"))
+
+
+def _run(work: Work) -> Any:
+    """Loop over a job in the terminal with a progress bar, and return its result."""
+    from tqdm import tqdm
+
+    with tqdm(bar_format="{desc}", leave=False, file=sys.stderr) as line:
+        while True:
+            try:
+                step = next(work)
+            except StopIteration as stop:
+                return stop.value
+            line.set_description_str(f"{step.message} ({step.done}/{step.total})")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,239 @@
+"""A request to a picture: head, splats, activation, rasterization, bytes.
+
+Each stage remembers the key of its last result, so moving the camera repeats only the last two, and a
+new latent all but the first.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Generic, Literal, TypeVar
+
+import numpy as np
+import torch
+
+from models.generator import HeadGenerator
+from models.latents import LatentPlane, LatentSettings, latent_to_w
+from renderer.camera import OrbitRig, Vector
+from renderer.gaussians import Gaussians
+from renderer.rasterize import (
+    ActiveSplats,
+    BackendName,
+    Rendered,
+    activate,
+    default_backend,
+    rasterize,
+)
+from renderer.tonemap import Mode, false_color, normalized_depth, over_checker, to_bytes
+from splatviz_app.scenes import Library, OpenedGenerator, Scene
+
+Color = tuple[float, float, float]
+Precision = Literal["float32", "fast"]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class ViewSettings:
+    """How a head is shown."""
+
+    # Colour, coverage (alpha) or distance (depth).
+    mode: Mode = "color"
+    # Show a checker behind the head instead of a colour.
+    checker: bool = False
+    # Colour behind the head, RGB in [0, 1].
+    background: Color = (1.0, 1.0, 1.0)
+    # For alpha and depth.
+    colormap: str = "turbo"
+    # Run the colour map from its other end.
+    invert: bool = False
+    # Makes every splat larger or smaller, as a factor.
+    splat_scale: float = 1.0
+    # Height of the picture in px; 0 follows the window.
+    resolution: int = 0
+
+
+@dataclass(frozen=True)
+class RenderRequest:
+    """All a picture depends on; equal requests are equal pictures."""
+
+    scene: Scene
+    latent: LatentSettings | None  # None for a scene without a generator
+    rig: OrbitRig
+    view: ViewSettings
+    size: tuple[int, int]  # width, height in px
+    precision: Precision = "float32"
+    backend: BackendName | None = None  # None for the fastest
+
+
+@dataclass(frozen=True)
+class SceneSummary:
+    """What panels may show of the splats."""
+
+    splats: int
+    dropped: int  # rows that are not numbers and cannot be drawn
+    sh_degree: int
+    low: Vector  # corners of the box that holds 99 % of the splats, world units
+    high: Vector
+
+
+@dataclass(frozen=True, eq=False)
+class RenderResult:
+    """A picture and what is known about it."""
+
+    request: RenderRequest
+    image: np.ndarray  # [H, W, 4] uint8, opaque
+    depth: np.ndarray  # [H, W] float32, world units along z; NaN where there is no head
+    summary: SceneSummary
+    backend: BackendName
+    seconds: dict[str, float]  # per stage; a stage that was kept is absent
+
+
+class LastValue(Generic[T]):
+    """Remembers what a stage computed for the last key it was given."""
+
+    def __init__(self, compute: Callable[..., T]) -> None:
+        """Wrap the computation of a stage."""
+        self._compute = compute
+        self._key: tuple[Hashable, ...] | None = None
+        self._value: T
+        self.seconds = 0.0  # the last computation's; 0 if the value was kept
+
+    def __call__(self, *key: Hashable) -> T:
+        """The value for `key`, computed only if the key is new."""
+        begin = time.perf_counter()
+        if key != self._key:
+            self._key = None  # a failed stage is tried again
+            self._value = self._compute(*key)
+            self._key = key
+            self.seconds = time.perf_counter() - begin
+        else:
+            self.seconds = 0.0
+        return self._value
+
+
+class Pipeline:
+    """The stages in order. Called from one thread at a time."""
+
+    def __init__(self, library: Library) -> None:
+        """Draw heads of `library`, opening what is missing there."""
+        self._library = library
+        self._network = LastValue(self._prepare_network)
+        self._plane = LastValue(self._map_plane)
+        self._splats = LastValue(self._make_splats)
+        self._active = LastValue(self._activate)
+
+    def __call__(self, request: RenderRequest) -> RenderResult:
+        """Draw.
+
+        Raises:
+            SplatheadError: The head cannot be opened, made or drawn; the sentence says why.
+        """
+        active, summary = self.active(request)
+        begin = time.perf_counter()
+        rendered = self.draw(request, active)
+        drawn = time.perf_counter()
+        image = compose(rendered, request.view)
+        depth = torch.where(rendered.alpha > 0.5, rendered.expected_depth, torch.nan)
+        opaque = torch.ones_like(image[:1])
+        pixels = to_bytes(torch.cat([image, opaque]))
+        seconds = {"rasterize": drawn - begin, "compose": time.perf_counter() - drawn}
+        stages: dict[str, LastValue] = {"synthesize": self._splats, "activate": self._active}
+        seconds |= {name: stage.seconds for name, stage in stages.items() if stage.seconds}
+        return RenderResult(
+            request=request,
+            image=pixels,
+            depth=depth.cpu().numpy(),
+            summary=summary,
+            backend=request.backend or default_backend(active.means.device),
+            seconds=seconds,
+        )
+
+    def gaussians(self, request: RenderRequest) -> Gaussians:
+        """The head itself, before activation: what is saved."""
+        return self._splats(request.scene, request.latent, request.precision)
+
+    def active(self, request: RenderRequest) -> tuple[ActiveSplats, SceneSummary]:
+        """The head after activation, at the view's splat scale."""
+        self.gaussians(request)
+        return self._active(
+            request.scene, request.latent, request.precision, request.view.splat_scale
+        )
+
+    @torch.inference_mode()
+    def draw(
+        self, request: RenderRequest, active: ActiveSplats, transparent: bool = False
+    ) -> Rendered:
+        """Rasterize over the view's background, or over black for what is composed later."""
+        view = request.view
+        plain = view.mode == "color" and not view.checker and not transparent
+        background = torch.tensor(view.background) if plain else torch.zeros(3)
+        return rasterize(
+            active,
+            request.rig.camera(),
+            request.size,
+            background=background,
+            backend=request.backend,
+        )
+
+    def _prepare_network(self, scene: Scene, precision: Precision) -> HeadGenerator:
+        opened = self._library[scene]
+        assert isinstance(opened, OpenedGenerator), scene
+        return opened.loaded.generator.prepared(precision)
+
+    def _map_plane(self, scene: Scene, seed: int) -> LatentPlane:
+        # Always mapped exactly, so that the fast mode shows the same head, only less precisely.
+        return LatentPlane(self._network(scene, "float32"), seed)
+
+    @torch.inference_mode()
+    def _make_splats(
+        self, scene: Scene, latent: LatentSettings | None, precision: Precision
+    ) -> Gaussians:
+        opened = self._library[scene]
+        if not isinstance(opened, OpenedGenerator):
+            return opened.gaussians
+        assert latent is not None, scene
+        plane = self._plane(scene, latent.seed)
+        w = latent_to_w(plane, latent)  # [1, num_ws, W]
+        return self._network(scene, precision).synthesize(w)[0]
+
+    @torch.inference_mode()
+    def _activate(
+        self,
+        scene: Scene,
+        latent: LatentSettings | None,
+        precision: Precision,
+        splat_scale: float,
+    ) -> tuple[ActiveSplats, SceneSummary]:
+        gaussians = self._splats(scene, latent, precision)
+        active = activate(gaussians)
+        if splat_scale != 1:
+            active.scales.mul_(splat_scale)
+        low, high = _bounds(active.means)
+        summary = SceneSummary(
+            splats=gaussians.count,
+            dropped=active.dropped,
+            sh_degree=gaussians.sh_degree,
+            low=low,
+            high=high,
+        )
+        return active, summary
+
+
+def compose(rendered: Rendered, view: ViewSettings) -> torch.Tensor:
+    """Turn what was rasterized into the picture of the view's mode. [3, H, W]"""
+    if view.mode == "alpha":
+        return false_color(rendered.alpha, view.colormap, view.invert)
+    if view.mode == "depth":
+        return false_color(normalized_depth(rendered), view.colormap, view.invert)
+    return over_checker(rendered) if view.checker else rendered.color
+
+
+def _bounds(means: torch.Tensor) -> tuple[Vector, Vector]:
+    """Corners of the box around the middle 99 % on each axis: a few stray splats do not count."""
+    if len(means) == 0:
+        return (0.0, 0.0, 0.0), (0.0, 0.0, 0.0)
+    some = means[:: max(1, len(means) // 20_000)]
+    low, high = some.quantile(torch.tensor([0.005, 0.995]).to(means), dim=0).tolist()
+    return (low[0], low[1], low[2]), (high[0], high[1], high[2])

@@ -1,0 +1,91 @@
+"""What is remembered between sessions, as JSON in the user's configuration folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, get_args
+
+import platformdirs
+
+from renderer.errors import SaveError
+from renderer.files import atomic_write
+from renderer.rasterize import BACKENDS, BackendName
+
+PrecisionChoice = Literal["auto", "float32", "fast"]
+
+_RECENT_LIMIT = 12
+
+
+@dataclass(frozen=True)
+class Preferences:
+    """The user's choices that belong to the machine, not to a head."""
+
+    # Files opened lately, newest first.
+    recent: tuple[str, ...] = ()
+    # The rasterizer; None for the fastest of this machine.
+    backend: BackendName | None = None
+    # float32: exact. fast: bfloat16 where the processor has it. auto: fast while the hand moves.
+    precision: PrecisionChoice = "auto"
+    # The folder pictures and heads were last saved to; empty for the user's pictures folder.
+    save_folder: str = ""
+
+    def with_recent(self, path: str) -> Preferences:
+        """Put a file at the top of the recent ones."""
+        others = tuple(known for known in self.recent if known != path)
+        return replace(self, recent=(path, *others)[:_RECENT_LIMIT])
+
+    @property
+    def folder(self) -> Path:
+        """Where files are saved unless the user says otherwise."""
+        return Path(self.save_folder or platformdirs.user_pictures_dir()).expanduser()
+
+
+def config_folder() -> Path:
+    """The folder of preferences and window layout; `SPLATHEAD_CONFIG` overrides the system's."""
+    return Path(
+        os.environ.get("SPLATHEAD_CONFIG") or platformdirs.user_config_dir("splathead", False)
+    )
+
+
+def load_preferences(folder: Path | None = None) -> Preferences:
+    """Read the preferences; what is missing, damaged or unknown gets its default."""
+    path = (folder or config_folder()) / "preferences.json"
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return Preferences()
+    return _from_json(stored) if isinstance(stored, dict) else Preferences()
+
+
+def save_preferences(preferences: Preferences, folder: Path | None = None) -> None:
+    """Write the preferences atomically.
+
+    Raises:
+        SaveError: The folder cannot be written.
+    """
+    folder = folder or config_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SaveError(
+            folder, f"cannot be created ({error.strerror}); preferences are not kept."
+        ) from error
+    with atomic_write(folder / "preferences.json") as file:
+        file.write(json.dumps(dataclasses.asdict(preferences), indent=2).encode())
+
+
+def _from_json(stored: dict[str, object]) -> Preferences:
+    """Take each field only if it is of its kind."""
+    plain = Preferences()
+    recent, backend = stored.get("recent"), stored.get("backend")
+    precision, folder = stored.get("precision"), stored.get("save_folder")
+    return Preferences(
+        recent=tuple(p for p in recent if isinstance(p, str)) if isinstance(recent, list) else (),
+        backend=backend if backend in BACKENDS else None,  # type: ignore[arg-type]
+        precision=precision if precision in get_args(PrecisionChoice) else plain.precision,
+        save_folder=folder if isinstance(folder, str) else "",
+    )

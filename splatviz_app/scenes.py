@@ -1,0 +1,147 @@
+"""What can be shown, named by value (`Scene`), and the opened heads behind those names (`Library`)."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from models.checkpoint import CheckpointSummary, LoadedGenerator, load_steps
+from renderer.errors import LoadError
+from renderer.formats.frames import Frame
+from renderer.formats.ply import read_ply
+from renderer.gaussians import Gaussians
+from splatviz_app.engine import Progress, Step
+
+SAMPLE_HEAD = Path(__file__).resolve().parent.parent / "examples" / "sample_head.ply"
+GENERATOR_SUFFIXES = (".pkl", ".safetensors")
+HEAD_SUFFIXES = (".ply",)
+SUFFIXES = GENERATOR_SUFFIXES + HEAD_SUFFIXES
+
+
+@dataclass(frozen=True)
+class PlyHead:
+    """A head in a `.ply` file."""
+
+    path: str
+    # The axes the file was written in; None for what the file says, or ours.
+    frame: Frame | None = None
+
+
+@dataclass(frozen=True)
+class GanHead:
+    """A head made by the generator in a checkpoint."""
+
+    path: str
+
+
+Scene = PlyHead | GanHead
+
+
+@dataclass(frozen=True, eq=False)
+class OpenedPly:
+    """The splats of a file, in our axes, on the device that draws."""
+
+    gaussians: Gaussians
+
+
+@dataclass(frozen=True, eq=False)
+class OpenedGenerator:
+    """A network ready to make heads, on the device that draws."""
+
+    loaded: LoadedGenerator
+
+    @property
+    def summary(self) -> CheckpointSummary:
+        """What the checkpoint says of itself."""
+        return self.loaded.summary
+
+
+Opened = OpenedPly | OpenedGenerator
+
+
+def scene_for(path: str | Path) -> Scene:
+    """Name the scene in a file by its ending.
+
+    Raises:
+        LoadError: It is none of ours.
+    """
+    path = Path(path).expanduser()
+    ending = path.suffix.lower()
+    if ending in GENERATOR_SUFFIXES:
+        return GanHead(str(path.absolute()))
+    if ending in HEAD_SUFFIXES:
+        return PlyHead(str(path.absolute()))
+    raise LoadError(
+        path,
+        f"is not a head this program can open. Choose a file that ends in {', '.join(SUFFIXES)}.",
+    )
+
+
+def drawing_device() -> torch.device:
+    """The device that makes and draws heads here."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@dataclass(frozen=True, eq=False)
+class OpenedScene:
+    """The result of `open_scene`: the name, now known to the library."""
+
+    scene: Scene
+    # Whether the user asked for it by name, and not undo for one that had been put away.
+    show: bool
+
+
+class Library:
+    """The opened heads, newest last. Filled by the engine's thread, looked into by any."""
+
+    def __init__(self, capacity: int = 2) -> None:
+        """Keep up to `capacity` heads: a generator takes 250 MB and up."""
+        self._opened: OrderedDict[Scene, Opened] = OrderedDict()
+        self._capacity = capacity
+
+    def find(self, scene: Scene) -> Opened | None:
+        """The opened head of that name, or None if it is not open."""
+        return self._opened.get(scene)
+
+    def __getitem__(self, scene: Scene) -> Opened:
+        """The opened head of that name; opened now, without progress, if it is not."""
+        if scene not in self._opened:
+            for _ in open_scene(scene, self):
+                pass
+        return self._opened[scene]
+
+    def add(self, scene: Scene, opened: Opened) -> None:
+        """Keep a head and put the oldest away if there are too many."""
+        self._opened[scene] = opened
+        self._opened.move_to_end(scene)
+        while len(self._opened) > self._capacity:
+            self._opened.popitem(last=False)
+
+
+def open_scene(
+    scene: Scene, library: Library, show: bool = True
+) -> Generator[Progress, None, OpenedScene]:
+    """Read and check a file, and add it to the library.
+
+    Args:
+        scene: What to open.
+        library: Where it goes once it is complete.
+        show: Handed through to the result.
+
+    Raises:
+        LoadError: The file is missing, damaged or of another kind.
+    """
+    name = Path(scene.path).name
+    if isinstance(scene, GanHead):
+        loaded = yield from load_steps(scene.path, device=drawing_device())
+        library.add(scene, OpenedGenerator(loaded))
+    else:
+        yield Step(0, 2, f"Reading {name}")
+        head = read_ply(Path(scene.path), frame=scene.frame)
+        yield Step(1, 2, f"Preparing {head.count:,} splats")
+        library.add(scene, OpenedPly(head.to(drawing_device())))
+    return OpenedScene(scene, show)

@@ -1,0 +1,295 @@
+"""The state of a running application: `Session`, the only mutable one, and the undoable `Document`."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from models.latents import LatentSettings
+from renderer.camera import OrbitRig
+from renderer.errors import SplatheadError
+from splatviz_app.controls import Inertia, choose_size
+from splatviz_app.engine import Engine, Job, JobState, Work
+from splatviz_app.export import SavedFile
+from splatviz_app.history import History
+from splatviz_app.log import Log
+from splatviz_app.pipeline import (
+    Pipeline,
+    Precision,
+    RenderRequest,
+    RenderResult,
+    ViewSettings,
+)
+from splatviz_app.preferences import Preferences
+from splatviz_app.scenes import (
+    GanHead,
+    Library,
+    Opened,
+    OpenedScene,
+    Scene,
+    open_scene,
+    scene_for,
+)
+
+
+@dataclass(frozen=True)
+class Document:
+    """All that undo brings back. Frozen: it is replaced, never changed."""
+
+    scene: Scene | None = None
+    latent: LatentSettings = field(default_factory=LatentSettings)
+    rig: OrbitRig = field(default_factory=OrbitRig)
+    view: ViewSettings = field(default_factory=ViewSettings)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """The newest frame as the window holds it."""
+
+    texture: int  # OpenGL's name of it
+    result: RenderResult
+
+
+class Session:
+    """Everything the user can change. Panels replace its parts; `update` makes the rest follow."""
+
+    def __init__(
+        self,
+        engine: Engine[RenderRequest, RenderResult],
+        library: Library,
+        pipeline: Pipeline,
+        preferences: Preferences | None = None,
+    ) -> None:
+        """Begin with nothing open."""
+        self.engine = engine
+        self.library = library
+        self.pipeline = pipeline
+        self.preferences = preferences or Preferences()
+        self.document = Document()
+        self.history = History(self.document)
+        self.log = Log()
+        self.picture: Picture | None = None
+        self.viewport = (512, 512)  # px, set by the viewport panel
+        self.hand_is_busy = False  # whether a mouse button or a widget is held, set by the window
+        self.busy_until = 0.0  # time.monotonic() seconds: a turning wheel counts as a hand
+        self.inertia = Inertia()
+        self.banner = ""  # one line over the picture: the newest request's error
+        self.toast = ""  # a short confirmation
+        self.toast_until = 0.0  # time.monotonic() seconds
+        self.show_shortcuts = False
+        self.wants_quit = False
+        self.opening: Job | None = None
+        self._sent: RenderRequest | None = None
+        self._full_seconds = 0.0  # what the newest picture of full size took to rasterize
+        self._failure: object = None
+
+    # ---- the document's parts, for panels to read and replace
+
+    @property
+    def rig(self) -> OrbitRig:
+        """The camera."""
+        return self.document.rig
+
+    @rig.setter
+    def rig(self, rig: OrbitRig) -> None:
+        self.document = replace(self.document, rig=rig)
+
+    @property
+    def view(self) -> ViewSettings:
+        """How the head is shown."""
+        return self.document.view
+
+    @view.setter
+    def view(self, view: ViewSettings) -> None:
+        self.document = replace(self.document, view=view)
+
+    @property
+    def latent(self) -> LatentSettings:
+        """Which head of the generator."""
+        return self.document.latent
+
+    @latent.setter
+    def latent(self, latent: LatentSettings) -> None:
+        self.document = replace(self.document, latent=latent)
+
+    @property
+    def scene(self) -> Scene | None:
+        """What is shown."""
+        return self.document.scene
+
+    @property
+    def opened(self) -> Opened | None:
+        """The opened head behind the scene, or None while there is none."""
+        return self.library.find(self.scene) if self.scene is not None else None
+
+    @property
+    def result(self) -> RenderResult | None:
+        """The newest picture that succeeded."""
+        return self.engine.frame
+
+    # ---- commands
+
+    def open(self, path: str | Path) -> None:
+        """Open a head or a generator in the background; an opening still going on is cancelled."""
+        try:
+            scene = scene_for(path)
+        except SplatheadError as error:
+            self.report(error)
+            return
+        self._open(scene, show=True)
+
+    def start_job(self, title: str, work: Work) -> Job:
+        """Queue long work; its result is announced when it is done."""
+        return self.engine.start_job(title, work)
+
+    def hold(self, seconds: float = 0.35) -> None:
+        """Treat the hand as busy a little longer, so that ticks of a wheel become one step of undo."""
+        self.busy_until = time.monotonic() + seconds
+
+    def undo(self) -> None:
+        """Go back one step."""
+        self.inertia = Inertia()
+        self.document = self.history.undo(self.document)
+
+    def redo(self) -> None:
+        """Go forward one step."""
+        self.inertia = Inertia()
+        self.document = self.history.redo(self.document)
+
+    def report(self, error: BaseException, details: str = "") -> None:
+        """Show an error: a sentence over the picture, and all of it in the log."""
+        if isinstance(error, SplatheadError):
+            self.banner = str(error)
+            self.log.add("error", self.banner)
+        else:
+            self.banner = f"Something went wrong that should not: {type(error).__name__}: {error}"
+            self.log.add("error", self.banner, details)
+
+    def say(self, message: str, seconds: float = 4.0) -> None:
+        """Confirm something for a few seconds, and in the log."""
+        self.toast, self.toast_until = message, time.monotonic() + seconds
+        self.log.add("info", message)
+
+    # ---- once per frame of the window
+
+    def update(self, seconds: float) -> None:
+        """Follow up on what panels changed and the engine finished.
+
+        Args:
+            seconds: Since the last call.
+        """
+        if self.inertia.moves and not self.hand_is_busy:
+            self.rig, self.inertia = self.inertia.advance(self.rig, seconds)
+        for job in self.engine.take_finished():
+            self._conclude(job)
+        self._notice_failure()
+        moving = self.hand_is_busy or self.inertia.moves
+        self.history.settle(self.document, moving)
+        self._refresh(moving)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the picture shown is the final one of the present document."""
+        frame = self.engine.frame
+        return (
+            not self.engine.jobs
+            and not self.engine.is_drawing
+            and (self.scene is None or (frame is not None and frame.request == self._sent))
+        )
+
+    def request(self, moving: bool = False) -> RenderRequest | None:
+        """What to draw now; None if nothing is open."""
+        if self.scene is None or self.opened is None:
+            return None
+        return RenderRequest(
+            scene=self.scene,
+            latent=self.latent if isinstance(self.scene, GanHead) else None,
+            rig=self.rig,
+            view=self.view,
+            size=choose_size(self.full_size, self._full_seconds, moving),
+            precision=self._precision(moving),
+            backend=self.preferences.backend,
+        )
+
+    @property
+    def full_size(self) -> tuple[int, int]:
+        """Width and height in px of a picture in full sharpness."""
+        width, height = (max(16, side) for side in self.viewport)
+        chosen = self.view.resolution
+        if chosen <= 0:
+            return (width, height)
+        return (max(16, round(chosen * width / height)), chosen)
+
+    # ---- inside
+
+    def _open(self, scene: Scene, show: bool) -> None:
+        if self.opening is not None:
+            self.opening.cancel()
+        name = Path(scene.path).name
+        self.opening = self.start_job(f"Open {name}", open_scene(scene, self.library, show))
+
+    def _refresh(self, moving: bool) -> None:
+        if self.scene is not None and self.opened is None:
+            if self.opening is None:  # undo went back to a head that had been put away
+                self._open(self.scene, show=False)
+            return
+        frame = self.engine.frame
+        if frame is not None and frame.request.size == self.full_size:
+            spent = frame.seconds
+            self._full_seconds = spent.get("rasterize", 0.0) + spent.get("compose", 0.0)
+        request = self.request(moving)
+        if request is not None and request != self._sent:
+            self.engine.submit(request)
+            self._sent = request
+
+    def _precision(self, moving: bool) -> Precision:
+        choice = self.preferences.precision
+        if choice == "auto":
+            return (
+                "fast" if moving and not self.inertia.moves and self._latent_moves() else "float32"
+            )
+        return choice
+
+    def _latent_moves(self) -> bool:
+        """Whether the hand has moved the latent since it last let go."""
+        return self.latent != self.history.present.latent
+
+    def _conclude(self, job: Job) -> None:
+        if job is self.opening:
+            self.opening = None
+        if job.state is JobState.FAILED:
+            assert job.error is not None
+            self.report(job.error, job.details)
+            if self.scene is not None and self.opened is None and self.opening is None:
+                self.document = replace(self.document, scene=None)  # it cannot be shown any more
+        elif job.state is JobState.CANCELLED:
+            self.say(f"{job.title}: cancelled")
+        elif isinstance(job.result, OpenedScene):
+            self._show(job.result)
+        elif isinstance(job.result, SavedFile):
+            self.say(job.result.sentence)
+
+    def _show(self, opened: OpenedScene) -> None:
+        if not opened.show:
+            return
+        self.document = replace(self.document, scene=opened.scene)
+        self.preferences = self.preferences.with_recent(opened.scene.path)
+        self.banner = ""
+
+    def _notice_failure(self) -> None:
+        failure = self.engine.failure
+        if failure is self._failure:
+            return
+        self._failure = failure
+        if failure is None:
+            self.banner = ""
+        else:
+            self.report(failure.error, failure.details)
+
+
+def new_session(preferences: Preferences | None = None) -> Session:
+    """Put a session together; its engine is not started yet."""
+    library = Library()
+    pipeline = Pipeline(library)
+    return Session(Engine(pipeline), library, pipeline, preferences)

@@ -1,0 +1,116 @@
+"""The menu bar, the keys behind it, and what lies over everything: the list of shortcuts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from imgui_bundle import ImVec2, hello_imgui, imgui
+
+from splatviz_app import controls
+from splatviz_app.scenes import SAMPLE_HEAD
+from splatviz_app.session import Session
+from widgets.keys import MOUSE, SHORTCUTS, Shortcut, chord, press_keys, quit_window
+
+
+class Menu:
+    """Draws the menus and the overlay, and listens to the keys."""
+
+    def __init__(
+        self,
+        open_file: Callable[[Session], None],
+        save_picture: Callable[[Session], None],
+        save_head: Callable[[Session], None],
+    ) -> None:
+        """Take the commands that belong to panels."""
+        self._files = (
+            Shortcut("Ctrl+O", "Open…", (chord("o", ctrl=True),), open_file, "File"),
+            Shortcut("Ctrl+S", "Save picture", (chord("s", ctrl=True),), save_picture, "File"),
+            Shortcut("Ctrl+E", "Save head (.ply)", (chord("e", ctrl=True),), save_head, "File"),
+            Shortcut("Ctrl+Q", "Quit", (chord("q", ctrl=True),), quit_window, "File"),
+        )
+
+    def draw_menus(self, session: Session) -> None:
+        """Draw the menus inside of the menu bar."""
+        open_file, save_picture, save_head, quit_ = self._files
+        has_head = session.opened is not None
+        if imgui.begin_menu("File"):
+            _item(session, open_file)
+            if imgui.begin_menu("Open recent", bool(session.preferences.recent)):
+                for path in session.preferences.recent:
+                    if imgui.menu_item_simple(f"{Path(path).name}##{path}"):
+                        session.open(path)
+                    imgui.set_item_tooltip(path)
+                imgui.end_menu()
+            if imgui.menu_item_simple("Sample head", enabled=SAMPLE_HEAD.exists()):
+                session.open(SAMPLE_HEAD)
+            imgui.separator()
+            _item(session, save_picture, has_head)
+            _item(session, save_head, has_head)
+            imgui.separator()
+            _item(session, quit_)
+            imgui.end_menu()
+        if imgui.begin_menu("Edit"):
+            able = {"Undo": session.history.can_undo, "Redo": session.history.can_redo}
+            for shortcut in SHORTCUTS:
+                if shortcut.group == "Edit":
+                    _item(session, shortcut, able.get(shortcut.says, True))
+            imgui.end_menu()
+        if imgui.begin_menu("Camera"):
+            for shortcut in SHORTCUTS:
+                if shortcut.group == "Camera" and not shortcut.repeats:
+                    here = _is_view(session, shortcut.says)
+                    _item(session, shortcut, session.result is not None, here)
+            imgui.end_menu()
+        if imgui.begin_menu("Help"):
+            for shortcut in SHORTCUTS:
+                if shortcut.group == "Help":
+                    _item(session, shortcut, ticked=session.show_shortcuts)
+            imgui.end_menu()
+
+    def draw_overlay(self, session: Session) -> None:
+        """Take the keys, and list them if the user asked."""
+        press_keys(session, (*self._files, *SHORTCUTS))
+        if session.show_shortcuts:
+            self._draw_shortcuts(session)
+
+    def _draw_shortcuts(self, session: Session) -> None:
+        em = hello_imgui.em_size()
+        middle = imgui.get_main_viewport().get_center()
+        imgui.set_next_window_pos(middle, imgui.Cond_.always, ImVec2(0.5, 0.5))
+        flags = (
+            imgui.WindowFlags_.no_docking
+            | imgui.WindowFlags_.always_auto_resize
+            | imgui.WindowFlags_.no_saved_settings
+            | imgui.WindowFlags_.no_collapse
+            | imgui.WindowFlags_.no_move
+        )
+        shown, stays = imgui.begin("Shortcuts", True, flags)
+        if shown:
+            everything = (*self._files, *SHORTCUTS)
+            for group in dict.fromkeys(shortcut.group for shortcut in everything):
+                rows = [(s.keys, s.says) for s in everything if s.group == group]
+                _draw_rows(group, rows, em)
+            _draw_rows("Mouse over the picture", list(MOUSE), em)
+            _draw_rows("Fields", [("Ctrl+click", "Type a number"), ("Right-click", "Reset")], em)
+            closes = imgui.is_key_pressed(imgui.Key.escape, False)
+            session.show_shortcuts = bool(stays) and not closes
+        imgui.end()
+
+
+def _item(session: Session, shortcut: Shortcut, enabled: bool = True, ticked: bool = False) -> None:
+    if imgui.menu_item_simple(shortcut.says, shortcut.keys, ticked, enabled):
+        shortcut.do(session)
+
+
+def _is_view(session: Session, name: str) -> bool:
+    view = controls.VIEWS.get(name)
+    return view is not None and (session.rig.yaw, session.rig.pitch) == view
+
+
+def _draw_rows(title: str, rows: list[tuple[str, str]], em: float) -> None:
+    imgui.separator_text(title)
+    for keys, says in rows:
+        imgui.text_unformatted(keys)
+        imgui.same_line(12 * em)
+        imgui.text_disabled(says)
