@@ -1,10 +1,9 @@
 """How long a head takes to the disk and back: `python -m benchmarks.formats`.
 
-Ours against plyfile as someone who knows it would use it: one structured array, no Python rows, and
-written as safely as ours (a file beside it, on the disk before it is renamed). "Unsafely" is plyfile
-straight into the file, which a crash or a full disk leaves half written.
-The two take turns in one run, and the fastest of several turns counts, so that what else the
-machine does falls on both.
+Ours against plyfile as someone who knows it would use it: one structured array, no Python rows,
+and written as safely as ours (a file beside it, on the disk before it is renamed). "Unsafely" is
+plyfile straight into the file, which a crash or a full disk leaves half written. All take turns
+in one run, and the fastest of several counts, so that what else the machine does falls on each.
 """
 
 from __future__ import annotations
