@@ -94,7 +94,8 @@ class Camera:
         expected = Camera(pose, focal).to_label()[..., 16:].unflatten(-1, (3, 3))
         if not torch.allclose(intrinsics, expected, atol=1e-3):
             raise ValueError(
-                "this camera label is skewed, stretched or off-centre; only centred pinhole cameras are known here"
+                "this camera label is skewed, stretched or off-centre; "
+                "only centred pinhole cameras are known here"
             )
         return Camera(pose, focal)
 
