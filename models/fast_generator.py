@@ -1,0 +1,328 @@
+"""The fast twin of `CgsGenerator`, for inference: same heads, computed in another order.
+
+What is only weights is worked out once: gains, the embedding of the empty camera label, residual
+branch and heads as one matrix. What is only w is one batched product. What children share is
+computed on their parents. Nothing here is differentiable.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from models.generator import CgsGenerator, PointGenerator, Precision, Synthesis, w_per_block
+from models.layers import (
+    GELU_GAIN,
+    INSTANCE_EPS,
+    LEAKY_GAIN,
+    LEAKY_SLOPE,
+    FullyConnected,
+    TransformerBlock,
+    normalize_second_moment,
+)
+from models.points import (
+    ACCUMULATED,
+    HALF_CUBE,
+    QUAT_EPS,
+    ROOT_REACH,
+    SQUASH,
+    STEPS,
+    Placement,
+    PointUpsampling,
+    roots,
+)
+from renderer.camera import Camera
+from renderer.gaussians import Gaussians
+
+# Where an attribute's channels are in the [B, 14, N] tensors of this file.
+XYZ, SCALE, ROTATION, COLOR, OPACITY = (
+    slice(0, 3),
+    slice(3, 6),
+    slice(6, 10),
+    slice(10, 13),
+    slice(13, 14),
+)
+ATTRIBUTES = 14
+
+
+class FastGenerator:
+    """A CGS generator for inference; a copy, made by `CgsGenerator.prepared`.
+
+    In "float32" it agrees with the plain generator to 5e-5. In "fast" the backbone and the
+    upsampling run in bfloat16 where the processor multiplies it natively, heads and placement in
+    float32; `benchmarks/generator.py` measures what that does to the picture.
+    """
+
+    num_ws = 1
+    conditions_on_camera = False
+
+    @torch.no_grad()
+    def __init__(self, generator: CgsGenerator, precision: Precision = "float32") -> None:
+        """Fold and pack the weights; they stay on the generator's device."""
+        config = self.config = generator.config
+        device = generator.w_avg.device
+        self.precision: Precision = (
+            "fast" if precision == "fast" and has_bfloat16(device) else "float32"
+        )
+        dtype = torch.bfloat16 if self.precision == "fast" else torch.float32
+        self.z_dim, self.w_dim = config.z_dim, config.w_dim
+        self.w_avg = generator.w_avg.detach().clone()
+
+        self._mapping = _fold_mapping(generator)
+        tree = generator.point_gen
+        self._points = tree.conv_in(tree._xyz.tanh())[None]  # [1, P, C]
+        self._roots = torch.cat(
+            list(roots(config.points, like=self._points)), dim=-1
+        ).mT  # [1, 14, P]
+        blocks = [*tree.transformer.first_layers, *tree.transformer.resblocks]
+        self._styles = torch.stack([_fold_styles(block) for block in blocks])  # [blocks, W + 1, 6C]
+        self._blocks = [_Block(block, dtype) for block in blocks]
+        self._levels = [_Level(tree, level, dtype) for level in range(config.levels)]
+
+    @torch.no_grad()
+    def map(self, z: Tensor, camera: Camera | None = None) -> Tensor:
+        """Turn normal random vectors into w; the camera changes nothing. [B, Z] -> [B, 1, W]"""
+        assert z.dim() == 2, z.shape
+        assert z.shape[1] == self.z_dim, z.shape
+        x = normalize_second_moment(z)
+        for weight, bias in self._mapping:
+            x = nn.functional.leaky_relu_(nn.functional.linear(x, weight, bias), LEAKY_SLOPE)
+        return x[:, None]
+
+    def synthesize(self, w: Tensor) -> Gaussians:
+        """Turn w into heads. [B, 1 or blocks, W] -> [B, N, …]"""
+        return self.synthesize_with_anchors(w).gaussians
+
+    @torch.no_grad()
+    def synthesize_with_anchors(self, w: Tensor) -> Synthesis:
+        """Do what `synthesize` does, and also say where the root anchors are."""
+        heads = len(w)
+        # gamma, beta and layer scale of both halves of every block
+        ws = w_per_block(w, self.config).transpose(0, 1).contiguous()  # [blocks, B, W]
+        styles = torch.baddbmm(self._styles[:, -1:], ws, self._styles[:, :-1])  # [blocks, B, 6C]
+        styles = styles.unflatten(-1, (6, 1, -1))  # [blocks, B, 6, 1, C]
+
+        x = self._points.expand(heads, -1, -1)
+        parents = self._roots
+        nodes = torch.zeros(heads, ATTRIBUTES, self.config.splats, device=w.device)  # all levels
+        done = 0
+        first = self.config.first_blocks
+        for number, (block, style) in enumerate(zip(self._blocks, styles, strict=True)):
+            x = block(x, style)
+            if number < first - 1:
+                continue
+            level = self._levels[number - first + 1]
+            splats, anchors = level(x, parents, self.config.placement)
+            if number == first - 1:
+                root_anchors = anchors[:, XYZ].mT
+            nodes[:, :, done : done + splats.shape[-1]] = splats
+            done += splats.shape[-1]
+            parents = anchors
+        return Synthesis(_to_gaussians(nodes), root_anchors)
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Say whether bfloat16 products are native there; elsewhere they are slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+
+
+class _Linear:
+    """A fixed linear layer and its activation, packed for oneDNN on the CPU.
+
+    torch multiplies float32 with MKL, which uses half of an AMD processor's vector width; oneDNN
+    does not, and it applies the activation while the result is still in the cache.
+    """
+
+    def __init__(
+        self,
+        weight: Tensor,
+        bias: Tensor,
+        dtype: torch.dtype,
+        activation: Literal["none", "gelu", "leaky_relu"],
+    ) -> None:
+        self.activation = activation
+        self.weight, self.bias = weight.to(dtype).contiguous(), bias.to(dtype)
+        self.packed = weight.device.type == "cpu" and torch.backends.mkldnn.is_available()
+        if self.packed:
+            self.weight = torch.ops.mkldnn._reorder_linear_weight(self.weight, None)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """[..., in] of the layer's dtype -> [..., out]"""
+        if self.packed:
+            scalars = [LEAKY_SLOPE] if self.activation == "leaky_relu" else []
+            return torch.ops.mkldnn._linear_pointwise(
+                x, self.weight, self.bias, self.activation, scalars, "none"
+            )
+        y = nn.functional.linear(x, self.weight, self.bias)
+        if self.activation == "gelu":
+            return nn.functional.gelu(y)
+        return nn.functional.leaky_relu_(y, LEAKY_SLOPE) if self.activation == "leaky_relu" else y
+
+
+class _Block:
+    """One transformer block, its styles already computed."""
+
+    def __init__(self, block: TransformerBlock, dtype: torch.dtype) -> None:
+        self.dtype, self.heads = dtype, block.attn.heads
+        self.qkv = _Linear(*block.attn.c_qkv.folded(), dtype, "none")
+        self.mix = _Linear(*block.attn.c_proj.folded(), dtype, "none")
+        self.widen = _Linear(*block.mlp.c_fc.folded(), dtype, "gelu")
+        weight, bias = block.mlp.c_proj.folded()
+        self.narrow = _Linear(weight * GELU_GAIN, bias, dtype, "none")
+
+    def __call__(self, x: Tensor, style: Tensor) -> Tensor:
+        """[B, P, C], [B, 6, 1, C] -> [B, P, C]; the sum stays in float32."""
+        gamma_1, beta_1, scale_1, gamma_2, beta_2, scale_2 = style.unbind(1)  # each [B, 1, C]
+        qkv = self.qkv(self._normalize(x, gamma_1, beta_1)).unflatten(-1, (self.heads, 3, -1))
+        query, key, value = qkv.permute(3, 0, 2, 1, 4)  # each [B, heads, P, C / heads]
+        mixed = nn.functional.scaled_dot_product_attention(query, key, value)
+        x = torch.addcmul(x, self.mix(mixed.transpose(1, 2).flatten(-2)).float(), scale_1)
+        hidden = self.widen(self._normalize(x, gamma_2, beta_2))
+        return x.addcmul_(self.narrow(hidden).float(), scale_2)
+
+    def _normalize(self, x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
+        centred = x - x.mean(dim=1, keepdim=True)
+        deviation = centred.square().mean(dim=1, keepdim=True).sqrt_()
+        return torch.addcmul(beta, centred, gamma / (deviation + INSTANCE_EPS)).to(self.dtype)
+
+
+class _Level:
+    """Upsampling, heads and placement of one level."""
+
+    def __init__(self, tree: PointGenerator, level: int, dtype: torch.dtype) -> None:
+        self.first, self.step, self.ratio = level == 0, STEPS[level], ACCUMULATED[level]
+        upsample = tree.upsample_layers[level]
+        assert isinstance(upsample, PointUpsampling)
+        self.features, self.dtype = upsample.features, dtype
+        self.subpixel = _Linear(*upsample.subpixel.folded(), dtype, "leaky_relu")
+        # The heads are linear in (residual + √2·leaky)/√2, so each part goes through its own
+        # matrix: the leaky part as it is, the residual on the backbone's points instead of on
+        # their children.
+        self.has_children = level < len(tree.upsample_layers) - 1
+        heads = tree.gaussians.of_level(level)
+        if self.first or self.has_children:
+            heads += tree.anchors.of_level(level)
+        weight, bias = _stack(heads)  # [K, F], [K], K = 28, or 14 where no anchors are needed
+        self.heads = weight * (LEAKY_GAIN / math.sqrt(2))
+        if isinstance(upsample.res_fc, FullyConnected):
+            residual, shift = upsample.res_fc.folded()
+            self.residual = weight @ residual / math.sqrt(2)  # [28, C]
+            self.bias = bias + weight @ shift / math.sqrt(2)
+        else:
+            self.residual, self.bias = weight / math.sqrt(2), bias
+
+    def __call__(self, x: Tensor, parents: Tensor, placement: Placement) -> tuple[Tensor, Tensor]:
+        """[B, P, C], parents [B or 1, 14, M] -> splats and anchors, each [B, 14, M · step]"""
+        x = x.to(self.dtype)
+        children = self.subpixel(x).unflatten(-1, (self.ratio, self.features)).flatten(1, 2)
+        offsets = self.heads @ children.float().mT  # [B, K, P · ratio]
+        shared = self.residual @ x.float().mT + self.bias[:, None]  # [B, K, P]
+        offsets.unflatten(-1, (-1, self.ratio)).add_(shared[..., None])
+        splats, anchors = offsets[:, :ATTRIBUTES], offsets[:, ATTRIBUTES:]
+        if self.first:
+            parents = _place_roots(anchors, parents, placement)
+            return _place(splats, parents, 1, placement), parents
+        splats = _place(splats, parents, self.step, placement)
+        return splats, _place(
+            anchors, parents, self.step, placement
+        ) if self.has_children else parents
+
+
+def _place_roots(offsets: Tensor, parents: Tensor, placement: Placement) -> Tensor:
+    """Do `points.place(first=True)` within `offsets`. [B, 14, P]"""
+    threshold = placement.scale_threshold
+    offsets[:, XYZ] *= ROOT_REACH
+    rest = offsets[:, 3:].add_(parents[:, 3:])
+    rest[:, :3] = threshold - nn.functional.softplus(threshold - rest[:, :3])
+    _squash_(rest)
+    return offsets
+
+
+def _place(offsets: Tensor, parents: Tensor, step: int, placement: Placement) -> Tensor:
+    """Do `points.place` within `offsets`. [B, 14, M · step], parents [B or 1, 14, M]"""
+    extent = parents[:, SCALE].exp()
+    axes = _axes(parents[:, ROTATION], extent)  # [B, 3, 3, M]  column j: how axis j moves a child
+    split = (parents[:, SCALE] - math.log(placement.split_ratio)).clamp(-100, 0)
+    is_split = extent.amax(dim=1, keepdim=True) > placement.percent_dense
+    largest = torch.where(is_split, split, parents[:, SCALE])
+
+    family = offsets.unflatten(-1, (-1, step))  # [B, 14, M, step]
+    within = family[:, XYZ].tanh()
+    xyz = torch.addcmul(parents[:, XYZ, :, None], axes[:, :, 0, :, None], within[:, :1])
+    xyz.addcmul_(axes[:, :, 1, :, None], within[:, 1:2])
+    xyz.addcmul_(axes[:, :, 2, :, None], within[:, 2:3])
+    family[:, XYZ] = xyz
+    shrink = nn.functional.softplus(family[:, SCALE].neg_())
+    torch.sub(largest[..., None], shrink, out=family[:, SCALE])
+    family[:, 6:].add_(parents[:, 6:, :, None])
+    _squash_(offsets[:, 3:])
+    return offsets
+
+
+def _axes(quats: Tensor, extent: Tensor) -> Tensor:
+    """Return R(q / (|q| + eps)) · diag(extent), R as in `points.rotate`. -> [B, 3, 3, M]"""
+    length = quats.square().sum(dim=1, keepdim=True).sqrt_()
+    w, x, y, z = (quats / (length + QUAT_EPS)).unbind(1)  # each [B, M]
+    a, b, c = (2 * x, 2 * y, 2 * z)
+    rows = [
+        1 - b * y - c * z, a * y - c * w, a * z + b * w,
+        a * y + c * w, 1 - a * x - c * z, b * z - a * w,
+        a * z - b * w, b * z + a * w, 1 - a * x - b * y,
+    ]  # fmt: skip
+    return torch.stack(rows, dim=1).unflatten(1, (3, 3)).mul_(extent[:, None])
+
+
+def _squash_(x: Tensor) -> None:
+    """Do `points.squash` in place."""
+    x.mul_(1 / SQUASH).tanh_().mul_(SQUASH)
+
+
+def _to_gaussians(nodes: Tensor) -> Gaussians:
+    """[B, 14, N] -> heads, contiguous."""
+    return Gaussians(
+        means=nodes[:, XYZ].clamp_(-HALF_CUBE, HALF_CUBE).mT.contiguous(),
+        log_scales=nodes[:, SCALE].mT.contiguous(),
+        quats=nodes[:, ROTATION].mT.contiguous(),
+        opacity_logits=nodes[:, OPACITY][:, 0].contiguous(),
+        sh=nodes[:, COLOR].mT[..., None, :].contiguous(),
+    )
+
+
+def _fold_mapping(generator: CgsGenerator) -> list[tuple[Tensor, Tensor]]:
+    """Fold gains, and the label that is always zero, into the mapping network's layers."""
+    network = generator.mapping_network
+    folded = [layer.folded() for layer in network.layers()]
+    weight, bias = folded[0]
+    empty = normalize_second_moment(
+        network.embed(weight.new_zeros(1, network.embed.weight.shape[1]))
+    )
+    folded[0] = (
+        weight[:, : -empty.shape[1]],
+        bias + (weight[:, -empty.shape[1] :] @ empty.mT)[:, 0],
+    )
+    return [((LEAKY_GAIN * weight).contiguous(), LEAKY_GAIN * bias) for weight, bias in folded]
+
+
+def _fold_styles(block: TransformerBlock) -> Tensor:
+    """Stack what a block makes of w, transposed, the biases as the last row. [W + 1, 6C]"""
+    layers = [
+        block.ln_1.gamma,
+        block.ln_1.beta,
+        block.ls_1,
+        block.ln_2.gamma,
+        block.ln_2.beta,
+        block.ls_2,
+    ]
+    weight, bias = _stack(layers)
+    return torch.cat([weight, bias[:, None]], dim=1).mT
+
+
+def _stack(layers: list[FullyConnected]) -> tuple[Tensor, Tensor]:
+    """Stack layers that see the same input. [out, in], [out]"""
+    weights, biases = zip(*(layer.folded() for layer in layers), strict=True)
+    return torch.cat(weights), torch.cat(biases)
