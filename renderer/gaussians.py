@@ -130,7 +130,7 @@ class Gaussians:
         assert matrix.shape == (4, 4), matrix.shape
         linear = matrix[:3, :3].to(self.means)
         scale = linear.det().clamp_min(0) ** (1 / 3)
-        if scale <= 0 or not torch.allclose(
+        if not scale > 0 or not torch.allclose(  # not: NaN is refused as well
             linear @ linear.T, scale**2 * torch.eye(3).to(linear), atol=1e-4 * float(scale**2)
         ):
             raise ValueError(
