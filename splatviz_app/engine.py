@@ -162,7 +162,8 @@ class Engine(Generic[Request, Result]):
     @property
     def is_drawing(self) -> bool:
         """Whether a picture is being drawn or waits to be."""
-        return self._drawing or self._pending is not None
+        with self._signal:  # else a request could be on its way from one to the other
+            return self._drawing or self._pending is not None
 
     def take_finished(self) -> list[Job]:
         """Hand over the jobs that ended since the last call, each once."""
@@ -237,12 +238,12 @@ class Engine(Generic[Request, Result]):
         with self._signal:
             self._stopping = True
             self._signal.notify()
-        if self._thread is not None:
-            self._thread.join(patience)
+        if self._thread is None:
+            self._close_jobs()
+            return
+        self._thread.join(patience)
+        if not self._thread.is_alive():
             self._thread = None
-        for job in self.jobs:
-            job.cancel()
-            self._advance(job)
 
     def drain(self, limit: int = 100_000) -> None:
         """Work on the caller's thread until nothing is left: for tests and the command line."""
@@ -257,3 +258,10 @@ class Engine(Generic[Request, Result]):
                 self._signal.wait_for(
                     lambda: self._stopping or self._pending is not None or bool(self._jobs)
                 )
+        self._close_jobs()
+
+    def _close_jobs(self) -> None:
+        # On the thread that stepped them: a generator cannot be closed while another runs it.
+        for job in self.jobs:
+            job.cancel()
+            self._advance(job)
