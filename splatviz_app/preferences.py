@@ -30,7 +30,7 @@ class Preferences:
     backend: BackendName | None = None
     # float32: exact. fast: bfloat16 where the processor has it. auto: fast while the hand moves.
     precision: PrecisionChoice = "auto"
-    # The folder pictures and heads were last saved to; empty for the user's pictures folder.
+    # The folder pictures and heads were last saved to; empty for the user's pictures.
     save_folder: str = ""
 
     def with_recent(self, path: str) -> Preferences:
@@ -41,7 +41,10 @@ class Preferences:
     @property
     def folder(self) -> Path:
         """Where files are saved unless the user says otherwise."""
-        return Path(self.save_folder or platformdirs.user_pictures_dir()).expanduser()
+        if self.save_folder:
+            return Path(self.save_folder).expanduser()
+        pictures = Path(platformdirs.user_pictures_dir())
+        return pictures if pictures.is_dir() else Path.home()
 
 
 def config_folder() -> Path:
@@ -56,7 +59,7 @@ def load_preferences(folder: Path | None = None) -> Preferences:
     path = (folder or config_folder()) / "preferences.json"
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return Preferences()
     return _from_json(stored) if isinstance(stored, dict) else Preferences()
 
