@@ -46,6 +46,7 @@ XYZ, SCALE, ROTATION, COLOR, OPACITY = (
     slice(13, 14),
 )
 ATTRIBUTES = 14
+CHUNK = 16384  # nodes placed at a time on a CPU
 
 
 class FastGenerator:
@@ -106,22 +107,19 @@ class FastGenerator:
         styles = styles.unflatten(-1, (6, 1, -1))  # [blocks, B, 6, 1, C]
 
         x = self._points.expand(heads, -1, -1)
-        parents = self._roots
-        nodes = torch.zeros(heads, ATTRIBUTES, self.config.splats, device=w.device)  # all levels
+        parents = self._roots.expand(heads, -1, -1)
+        gaussians = _blank(heads, self.config.splats, w.device)
         done = 0
-        first = self.config.first_blocks
         for number, (block, style) in enumerate(zip(self._blocks, styles, strict=True)):
             x = block(x, style)
-            if number < first - 1:
+            if number < self.config.first_blocks - 1:
                 continue
-            level = self._levels[number - first + 1]
-            splats, anchors = level(x, parents, self.config.placement)
-            if number == first - 1:
-                root_anchors = anchors[:, XYZ].mT
-            nodes[:, :, done : done + splats.shape[-1]] = splats
-            done += splats.shape[-1]
-            parents = anchors
-        return Synthesis(_to_gaussians(nodes), root_anchors)
+            level = self._levels[number - self.config.first_blocks + 1]
+            parents = level(x, parents, self.config.placement, gaussians, done)
+            if level.first:
+                root_anchors = parents[:, XYZ].mT.contiguous()
+            done += self.config.points * level.ratio
+        return Synthesis(gaussians, root_anchors)
 
 
 def has_bfloat16(device: torch.device) -> bool:
@@ -164,6 +162,11 @@ class _Linear:
         return nn.functional.leaky_relu_(y, LEAKY_SLOPE) if self.activation == "leaky_relu" else y
 
 
+def _multiply(x: Tensor, weight: Tensor) -> Tensor:
+    """Multiply dense matrices with oneDNN. [N, in], [out, in] -> [N, out]"""
+    return torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
+
+
 class _Block:
     """One transformer block, its styles already computed."""
 
@@ -178,12 +181,27 @@ class _Block:
     def __call__(self, x: Tensor, style: Tensor) -> Tensor:
         """[B, P, C], [B, 6, 1, C] -> [B, P, C]; the sum stays in float32."""
         gamma_1, beta_1, scale_1, gamma_2, beta_2, scale_2 = style.unbind(1)  # each [B, 1, C]
-        qkv = self.qkv(self._normalize(x, gamma_1, beta_1)).unflatten(-1, (self.heads, 3, -1))
-        query, key, value = qkv.permute(3, 0, 2, 1, 4)  # each [B, heads, P, C / heads]
-        mixed = nn.functional.scaled_dot_product_attention(query, key, value)
-        x = torch.addcmul(x, self.mix(mixed.transpose(1, 2).flatten(-2)).float(), scale_1)
+        mixed = self._attend(self.qkv(self._normalize(x, gamma_1, beta_1)))
+        x = torch.addcmul(x, self.mix(mixed).float(), scale_1)
         hidden = self.widen(self._normalize(x, gamma_2, beta_2))
         return x.addcmul_(self.narrow(hidden).float(), scale_2)
+
+    def _attend(self, qkv: Tensor) -> Tensor:
+        """[B, P, 3C] -> [B, P, C]"""
+        split = qkv.unflatten(-1, (self.heads, 3, -1)).permute(3, 0, 2, 1, 4)  # [3, B, heads, P, D]
+        query, key, value = split
+        if self.qkv.packed:
+            # scaled_dot_product_attention multiplies with MKL too. oneDNN wants dense factors.
+            query, key, turned = query.contiguous(), key.contiguous(), value.mT.contiguous()
+            mixed = torch.empty_like(query)
+            for head, k, v, out in zip(
+                *(t.flatten(0, 1) for t in (query, key, turned, mixed)), strict=True
+            ):
+                weights = _multiply(head * head.shape[-1] ** -0.5, k).softmax(-1)  # [P, P]
+                out.copy_(_multiply(weights, v))
+        else:
+            mixed = nn.functional.scaled_dot_product_attention(query, key, value)
+        return mixed.transpose(1, 2).flatten(-2)
 
     def _normalize(self, x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
         centred = x - x.mean(dim=1, keepdim=True)
@@ -203,9 +221,9 @@ class _Level:
         # The heads are linear in (residual + √2·leaky)/√2, so each part goes through its own
         # matrix: the leaky part as it is, the residual on the backbone's points instead of on
         # their children.
-        self.has_children = level < len(tree.upsample_layers) - 1
+        self.has_anchors = self.first or level < len(tree.upsample_layers) - 1
         heads = tree.gaussians.of_level(level)
-        if self.first or self.has_children:
+        if self.has_anchors:
             heads += tree.anchors.of_level(level)
         weight, bias = _stack(heads)  # [K, F], [K], K = 28, or 14 where no anchors are needed
         self.heads = weight * (LEAKY_GAIN / math.sqrt(2))
@@ -216,65 +234,83 @@ class _Level:
         else:
             self.residual, self.bias = weight / math.sqrt(2), bias
 
-    def __call__(self, x: Tensor, parents: Tensor, placement: Placement) -> tuple[Tensor, Tensor]:
-        """[B, P, C], parents [B or 1, 14, M] -> splats and anchors, each [B, 14, M · step]"""
-        x = x.to(self.dtype)
-        children = self.subpixel(x).unflatten(-1, (self.ratio, self.features)).flatten(1, 2)
-        offsets = self.heads @ children.float().mT  # [B, K, P · ratio]
-        shared = self.residual @ x.float().mT + self.bias[:, None]  # [B, K, P]
-        offsets.unflatten(-1, (-1, self.ratio)).add_(shared[..., None])
-        splats, anchors = offsets[:, :ATTRIBUTES], offsets[:, ATTRIBUTES:]
-        if self.first:
-            parents = _place_roots(anchors, parents, placement)
-            return _place(splats, parents, 1, placement), parents
-        splats = _place(splats, parents, self.step, placement)
-        return splats, _place(
-            anchors, parents, self.step, placement
-        ) if self.has_children else parents
+    def __call__(
+        self, x: Tensor, parents: Tensor, placement: Placement, out: Gaussians, start: int
+    ) -> Tensor:
+        """Write the level's splats into `out` from `start` on and return its anchors.
+
+        [B, P, C], parents [B, 14, P · ratio / step] -> [B, 14, P · ratio], empty for the last level
+        """
+        heads, points, _ = x.shape
+        anchors = x.new_zeros(heads, ATTRIBUTES, points * self.ratio if self.has_anchors else 0)
+        # So many points at a time that what is made of them stays in the processor's cache.
+        some = points if x.is_cuda else max(1, CHUNK // self.ratio)
+        for head in range(heads):
+            children = self.subpixel(x[head].to(self.dtype))  # [P, ratio · F]
+            shared = self.residual @ x[head].mT + self.bias[:, None]  # [K, P]
+            for first in range(0, points, some):
+                chunk = slice(first, min(first + some, points))
+                features = children[chunk].reshape(-1, self.features).float()
+                offsets = (self.heads @ features.mT).unflatten(-1, (-1, self.ratio))
+                offsets += shared[:, chunk, None]
+                nodes = offsets.flatten(1)  # [K, chunk · ratio]
+                above = parents[head][
+                    :, first * self.ratio // self.step : chunk.stop * self.ratio // self.step
+                ]
+                own, rest = nodes[:ATTRIBUTES], nodes[ATTRIBUTES:]
+                if self.first:
+                    above = _place_roots(rest, above, placement)
+                    anchors[head][:, chunk] = above
+                elif self.has_anchors:
+                    below = slice(first * self.ratio, chunk.stop * self.ratio)
+                    anchors[head][:, below] = _place(rest, above, self.step, placement)
+                _write(
+                    _place(own, above, self.step, placement), out, head, start + first * self.ratio
+                )
+        return anchors
 
 
 def _place_roots(offsets: Tensor, parents: Tensor, placement: Placement) -> Tensor:
-    """Do `points.place(first=True)` within `offsets`. [B, 14, P]"""
+    """Do `points.place(first=True)` within `offsets`. [14, P]"""
     threshold = placement.scale_threshold
-    offsets[:, XYZ] *= ROOT_REACH
-    rest = offsets[:, 3:].add_(parents[:, 3:])
-    rest[:, :3] = threshold - nn.functional.softplus(threshold - rest[:, :3])
+    offsets[XYZ] *= ROOT_REACH
+    rest = offsets[3:].add_(parents[3:])
+    rest[:3] = threshold - nn.functional.softplus(threshold - rest[:3])
     _squash_(rest)
     return offsets
 
 
 def _place(offsets: Tensor, parents: Tensor, step: int, placement: Placement) -> Tensor:
-    """Do `points.place` within `offsets`. [B, 14, M · step], parents [B or 1, 14, M]"""
-    extent = parents[:, SCALE].exp()
-    axes = _axes(parents[:, ROTATION], extent)  # [B, 3, 3, M]  column j: how axis j moves a child
-    split = (parents[:, SCALE] - math.log(placement.split_ratio)).clamp(-100, 0)
-    is_split = extent.amax(dim=1, keepdim=True) > placement.percent_dense
-    largest = torch.where(is_split, split, parents[:, SCALE])
+    """Do `points.place` within `offsets`. [14, M · step], parents [14, M]"""
+    extent = parents[SCALE].exp()
+    axes = _axes(parents[ROTATION], extent)  # [3, 3, M]  column j: how axis j moves a child
+    split = (parents[SCALE] - math.log(placement.split_ratio)).clamp_(-100, 0)
+    is_split = extent.amax(dim=0) > placement.percent_dense
+    largest = torch.where(is_split, split, parents[SCALE])
 
-    family = offsets.unflatten(-1, (-1, step))  # [B, 14, M, step]
-    within = family[:, XYZ].tanh()
-    xyz = torch.addcmul(parents[:, XYZ, :, None], axes[:, :, 0, :, None], within[:, :1])
-    xyz.addcmul_(axes[:, :, 1, :, None], within[:, 1:2])
-    xyz.addcmul_(axes[:, :, 2, :, None], within[:, 2:3])
-    family[:, XYZ] = xyz
-    shrink = nn.functional.softplus(family[:, SCALE].neg_())
-    torch.sub(largest[..., None], shrink, out=family[:, SCALE])
-    family[:, 6:].add_(parents[:, 6:, :, None])
-    _squash_(offsets[:, 3:])
+    family = offsets.unflatten(-1, (-1, step))  # [14, M, step]
+    within = family[XYZ].tanh()
+    xyz = torch.addcmul(parents[XYZ, :, None], axes[:, 0, :, None], within[:1])
+    xyz.addcmul_(axes[:, 1, :, None], within[1:2])
+    torch.addcmul(xyz, axes[:, 2, :, None], within[2:3], out=family[XYZ])
+    shrink = nn.functional.softplus(family[SCALE].neg_())
+    torch.sub(largest[..., None], shrink, out=family[SCALE])
+    family[6:].add_(parents[6:, :, None])
+    _squash_(offsets[3:])
     return offsets
 
 
 def _axes(quats: Tensor, extent: Tensor) -> Tensor:
-    """Return R(q / (|q| + eps)) · diag(extent), R as in `points.rotate`. -> [B, 3, 3, M]"""
-    length = quats.square().sum(dim=1, keepdim=True).sqrt_()
-    w, x, y, z = (quats / (length + QUAT_EPS)).unbind(1)  # each [B, M]
+    """Return R(q / (|q| + eps)) · diag(extent), R as in `points.rotate`. -> [3, 3, M]"""
+    length = quats.square().sum(dim=0).sqrt_()
+    w, x, y, z = quats / (length + QUAT_EPS)  # each [M]
     a, b, c = (2 * x, 2 * y, 2 * z)
     rows = [
         1 - b * y - c * z, a * y - c * w, a * z + b * w,
         a * y + c * w, 1 - a * x - c * z, b * z - a * w,
         a * z - b * w, b * z + a * w, 1 - a * x - b * y,
     ]  # fmt: skip
-    return torch.stack(rows, dim=1).unflatten(1, (3, 3)).mul_(extent[:, None])
+    return torch.stack(rows).unflatten(0, (3, 3)).mul_(extent)
 
 
 def _squash_(x: Tensor) -> None:
@@ -282,15 +318,24 @@ def _squash_(x: Tensor) -> None:
     x.mul_(1 / SQUASH).tanh_().mul_(SQUASH)
 
 
-def _to_gaussians(nodes: Tensor) -> Gaussians:
-    """[B, 14, N] -> heads, contiguous."""
+def _blank(heads: int, splats: int, device: torch.device) -> Gaussians:
+    """Make room for what the levels write."""
     return Gaussians(
-        means=nodes[:, XYZ].clamp_(-HALF_CUBE, HALF_CUBE).mT.contiguous(),
-        log_scales=nodes[:, SCALE].mT.contiguous(),
-        quats=nodes[:, ROTATION].mT.contiguous(),
-        opacity_logits=nodes[:, OPACITY][:, 0].contiguous(),
-        sh=nodes[:, COLOR].mT[..., None, :].contiguous(),
+        *(
+            torch.zeros(heads, splats, *rest, device=device)
+            for rest in ((3,), (3,), (4,), (), (1, 3))
+        )
     )
+
+
+def _write(nodes: Tensor, out: Gaussians, head: int, start: int) -> None:
+    """Put nodes [14, n] into `out` from `start` on, and no splat outside the cube."""
+    where = head, slice(start, start + nodes.shape[1])
+    out.means[where] = nodes[XYZ].clamp_(-HALF_CUBE, HALF_CUBE).mT
+    out.log_scales[where] = nodes[SCALE].mT
+    out.quats[where] = nodes[ROTATION].mT
+    out.sh[where] = nodes[COLOR].mT[:, None]
+    out.opacity_logits[where] = nodes[OPACITY][0]
 
 
 def _fold_mapping(generator: CgsGenerator) -> list[tuple[Tensor, Tensor]]:
