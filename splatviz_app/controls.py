@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from renderer.camera import OrbitRig, Vector
@@ -23,6 +25,8 @@ VIEWS: dict[str, tuple[float, float]] = {
 
 _RADIANS_PER_HEIGHT = math.pi  # a drag over the height of the picture is half a turn
 _ZOOM_PER_TICK = 0.88
+_MOST_TICKS = 100.0  # at once; from limit to limit it takes 36
+_FRAME_MARGIN = 1.1  # the picture's height over that of the box
 _INERTIA_HALF_LIFE = 0.12  # seconds
 _STILL = 0.02  # rad/s; slower, the head stands
 
@@ -78,6 +82,7 @@ def zoom(rig: OrbitRig, ticks: float, towards: Vector | None = None) -> OrbitRig
         ticks: Of the wheel; upward is positive.
         towards: The point in the world that stays where it is in the picture; the target if None.
     """
+    ticks = min(max(ticks, -_MOST_TICKS), _MOST_TICKS)
     radius = min(max(rig.radius * _ZOOM_PER_TICK**ticks, RADIUS_LIMITS[0]), RADIUS_LIMITS[1])
     factor = radius / rig.radius
     fixed = towards or rig.target
@@ -98,16 +103,24 @@ def view(rig: OrbitRig, name: str) -> OrbitRig:
 
 
 def frame(rig: OrbitRig, low: Vector, high: Vector) -> OrbitRig:
-    """Keep the direction, and fit a box into the picture's height.
+    """Keep the direction, and fit a box into the largest square in the middle of a wide picture.
 
     Args:
         rig: Before.
         low, high: Corners of the box in world units.
     """
-    center = tuple((a + b) / 2 for a, b in zip(low, high, strict=True))
-    reach = math.dist(low, high) / 2
-    radius = reach / math.sin(rig.fov_y / 2) * 0.8  # a head fills its box less than its sphere
-    return limited(replace(rig, target=(center[0], center[1], center[2]), radius=radius))
+    x, y, z = ((a + b) / 2 for a, b in zip(low, high, strict=True))
+    half = [(b - a) / 2 for a, b in zip(low, high, strict=True)]
+    slope = math.tan(rig.fov_y / 2) / _FRAME_MARGIN
+    right, up = rig.axes
+    # Each corner must lie nearer to the middle than the edge is at its distance.
+    radius = 0.0
+    for signs in itertools.product((-1, 1), repeat=3):
+        corner = [sign * h for sign, h in zip(signs, half, strict=True)]
+        towards_eye = _dot(corner, rig.offset)
+        from_middle = max(abs(_dot(corner, right)), abs(_dot(corner, up)))
+        radius = max(radius, from_middle / slope + towards_eye)
+    return limited(replace(rig, target=(x, y, z), radius=radius))
 
 
 def ray(rig: OrbitRig, x: float, y: float, aspect: float) -> Vector:
@@ -200,3 +213,7 @@ def choose_size(
 def _world_per_pixel(rig: OrbitRig, height: float) -> float:
     """Size of a pixel at the target's distance, in world units."""
     return 2 * rig.radius * math.tan(rig.fov_y / 2) / max(height, 1.0)
+
+
+def _dot(a: Sequence[float], b: Sequence[float]) -> float:
+    return sum(x * y for x, y in zip(a, b, strict=True))
