@@ -38,9 +38,8 @@ class LatentSettings:
     space: LatentSpace = "W"
 
 
-@dataclass(frozen=True, eq=False)
 class LatentPlane:
-    """A grid of 10 x 10 random heads and the smooth surface through them.
+    """A grid of 10 x 10 random heads of a generator, and the smooth surface through them.
 
     Between nodes the four around a place are blended with weights a_i, the products of smoothstep
     weights along x and y. A plain average of independent random vectors is shorter than they are, so
@@ -49,21 +48,24 @@ class LatentPlane:
     again as varied as a single z. At a node one weight is 1, and the node's own vector results.
     In W the same is done to the differences from w_avg, since w varies about it.
 
-    Smoothstep has slope 0 at the nodes, so the surface has no kink there (it is C1), and at the
-    border, where the outermost nodes reach from ±0.9 to ±1: there the surface is constant outward.
+    Smoothstep has slope 0 at the nodes, so the surface has no kink there (it is C1), nor where it
+    turns constant: beyond the outermost nodes at ±0.9 it is what it is at them, up to ±1 and further.
     """
 
-    seed: int
-    z: Tensor  # [10, 10, Z]  rows along y, columns along x
-    w: Tensor  # [10, 10, num_ws, W]
-    w_avg: Tensor  # [W]
+    @torch.no_grad()
+    def __init__(self, generator: HeadGenerator, seed: int) -> None:
+        """Draw and map the nodes. Worth keeping: they depend on generator and seed only."""
+        self.generator, self.seed = generator, seed
+        z = random_z(seed, NODES * NODES, generator.z_dim).to(generator.w_avg.device)
+        self.z = z.unflatten(0, (NODES, NODES))  # [10, 10, Z]  rows along y, columns along x
+        self.w = generator.map(z).unflatten(0, (NODES, NODES))  # [10, 10, num_ws, W]
 
-    def at(self, x: float, y: float, generator: HeadGenerator, space: LatentSpace = "W") -> Tensor:
-        """Return w before truncation at a place; coordinates are clamped to [-1, 1]. [1, num_ws, W]
+    @torch.no_grad()
+    def at(self, x: float, y: float, space: LatentSpace = "W") -> Tensor:
+        """Return w before truncation at a place. [1, num_ws, W]
 
         Args:
-            x, y: Place on the plane.
-            generator: The one the plane was made for; in Z it maps the blended z.
+            x, y: Place on the plane, clamped to [-1, 1].
             space: Where to blend.
         """
         corners, weights = _corners(x, y)
@@ -72,19 +74,10 @@ class LatentPlane:
         rows, columns = zip(*corners, strict=True)
         if space == "Z":
             z = torch.einsum("k,kz->z", blend, self.z[rows, columns])
-            return generator.map(z[None])
-        offsets = self.w[rows, columns] - self.w_avg  # [4, num_ws, W]
-        return (self.w_avg + torch.einsum("k,klw->lw", blend, offsets))[None]
-
-
-def make_plane(generator: HeadGenerator, seed: int) -> LatentPlane:
-    """Draw and map the heads of a plane. Worth keeping: it depends on generator and seed only."""
-    w_avg = generator.w_avg.detach()
-    z = random_z(seed, NODES * NODES, generator.z_dim).to(w_avg.device)
-    with torch.no_grad():
-        w = generator.map(z)
-    grid = (NODES, NODES)
-    return LatentPlane(seed, z.unflatten(0, grid), w.unflatten(0, grid), w_avg)
+            return self.generator.map(z[None])
+        w_avg = self.generator.w_avg
+        offsets = self.w[rows, columns] - w_avg  # [4, num_ws, W]
+        return (w_avg + torch.einsum("k,klw->lw", blend, offsets))[None]
 
 
 def random_z(seed: int, count: int, z_dim: int) -> Tensor:
@@ -109,21 +102,16 @@ def truncate(w: Tensor, w_avg: Tensor, psi: float) -> Tensor:
     return w_avg + min(max(psi, MIN_PSI), MAX_PSI) * (w - w_avg)
 
 
-def latent_to_w(
-    generator: HeadGenerator, settings: LatentSettings, plane: LatentPlane | None = None
-) -> Tensor:
+def latent_to_w(plane: LatentPlane, settings: LatentSettings) -> Tensor:
     """Find the w of a place, truncated. [1, num_ws, W]
 
     Args:
-        generator: The family of heads.
+        plane: Of the generator, and of the settings' seed.
         settings: The place.
-        plane: What `make_plane` made of this generator and this seed, if at hand.
     """
-    plane = plane or make_plane(generator, settings.seed)
     assert plane.seed == settings.seed, (plane.seed, settings.seed)
-    with torch.no_grad():
-        w = plane.at(settings.x, settings.y, generator, settings.space)
-        return truncate(w, generator.w_avg, settings.psi)
+    w = plane.at(settings.x, settings.y, settings.space)
+    return truncate(w, plane.generator.w_avg.detach(), settings.psi)
 
 
 def node_place(index: int) -> float:
