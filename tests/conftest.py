@@ -1,6 +1,6 @@
 """What tests share: small heads and files, and a home that is not the user's.
 
-The compiled kernels' cache is left where it is, so that they are compiled once and not per run.
+Only the compiled kernels are kept in the user's cache, so that they are compiled once and not per run.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import platformdirs
 import pytest
 import torch
 
@@ -38,6 +39,10 @@ def strange_home(tmp_path_factory):
         "XDG_DATA_HOME": folder / ".local",
         "XDG_PICTURES_DIR": folder / "Pictures",
     }
+    kernels = Path(platformdirs.user_cache_dir("splathead", appauthor=False)) / "kernels"
+    kernels.mkdir(parents=True, exist_ok=True)
+    (folder / ".cache" / "splathead").mkdir(parents=True)
+    (folder / ".cache" / "splathead" / "kernels").symlink_to(kernels)
     before = {name: os.environ.get(name) for name in names}
     os.environ.update({name: str(path) for name, path in names.items()})
     yield folder
