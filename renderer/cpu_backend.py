@@ -28,7 +28,6 @@ from renderer.errors import BackendError
 _MIN_SPLATS = 16  # fewer are padded: the kernels work on sixteen at a time
 _MAX_ENTRIES = 2**31 - 2**16  # the kernels' lists are numbered in int32
 _LOOK_AHEAD = 64  # elements past the end of a list that the kernels may read to prefetch
-_STOCK = 4  # canvases kept for later
 _NONE = np.zeros(_LOOK_AHEAD, np.int32)
 
 
@@ -117,9 +116,10 @@ class _Canvas:
 
 
 class _Stock:
-    """Canvases that nobody uses."""
+    """Canvases that nobody uses; the first few are kept."""
 
-    def __init__(self) -> None:
+    def __init__(self, size: int = 4) -> None:
+        self._size = size
         self._free: list[_Canvas] = []
 
     def take(self) -> _Canvas:
@@ -129,7 +129,7 @@ class _Stock:
             return _Canvas()
 
     def put_back(self, canvas: _Canvas) -> None:
-        if len(self._free) < _STOCK:
+        if len(self._free) < self._size:
             self._free.append(canvas)
 
 

@@ -34,6 +34,7 @@ from renderer.cpu_kernels.vec16 import (
     block_x,
     block_y,
     broadcast,
+    dot_columns,
     exp2,
     load,
     load_block,
@@ -87,6 +88,11 @@ def _pixel_gradients(block, begin, end, x, y, scratch):  # noqa: PLR0913
 
 
 @inlined
+def _sum_row(g0, g1, g2, g3):
+    return g0 + g1 + g2 + g3, g1 + 2.0 * g2 + 3.0 * g3, g1 + 4.0 * g2 + 9.0 * g3
+
+
+@inlined
 def _sum_pixels(block, left, top, scratch):
     """Sum what `_pixel_gradients` left; write sixteen lines, one per splat, to `scratch.first`.
 
@@ -94,23 +100,17 @@ def _sum_pixels(block, left, top, scratch):
     """
     state, base = scratch.blocks, block * STATE
     g = load_columns(scratch.first, 0)
-    total, sum_x, sum_y = zeros(), zeros(), zeros()  # x, y: 0 to 3, from the block's first pixel
-    sum_xx, sum_xy, sum_yy = zeros(), zeros(), zeros()
-    for row in range(4):
-        g0, g1, g2, g3 = g[4 * row], g[4 * row + 1], g[4 * row + 2], g[4 * row + 3]
-        row_total, row_x = g0 + g1 + g2 + g3, g1 + g2 * 2.0 + g3 * 3.0
-        total, sum_x = total + row_total, sum_x + row_x
-        sum_xx = sum_xx + g1 + g2 * 4.0 + g3 * 9.0
-        sum_y, sum_xy = sum_y + row_total * (1.0 * row), sum_xy + row_x * (1.0 * row)
-        sum_yy = sum_yy + row_total * (1.0 * row * row)
+    # Sums of g, g x and g x² along the four rows; x and y are 0 to 3, from the block's first pixel.
+    row0, row0_x, row0_xx = _sum_row(g[0], g[1], g[2], g[3])
+    row1, row1_x, row1_xx = _sum_row(g[4], g[5], g[6], g[7])
+    row2, row2_x, row2_xx = _sum_row(g[8], g[9], g[10], g[11])
+    row3, row3_x, row3_xx = _sum_row(g[12], g[13], g[14], g[15])
+    total, sum_x = row0 + row1 + row2 + row3, row0_x + row1_x + row2_x + row3_x
+    sum_y, sum_xx = row1 + 2.0 * row2 + 3.0 * row3, row0_xx + row1_xx + row2_xx + row3_xx
+    sum_xy, sum_yy = row1_x + 2.0 * row2_x + 3.0 * row3_x, row1 + 4.0 * row2 + 9.0 * row3
     w = load_columns(scratch.second, 0)
-    red, green, blue, depth = zeros(), zeros(), zeros(), zeros()
-    for pixel in range(16):
-        at = base + pixel
-        red = red + w[pixel] * broadcast(state, at + _V_RED)
-        green = green + w[pixel] * broadcast(state, at + _V_GREEN)
-        blue = blue + w[pixel] * broadcast(state, at + _V_BLUE)
-        depth = depth + w[pixel] * broadcast(state, at + _V_DEPTH)
+    red, green = dot_columns(w, state, base + _V_RED), dot_columns(w, state, base + _V_GREEN)
+    blue, depth = dot_columns(w, state, base + _V_BLUE), dot_columns(w, state, base + _V_DEPTH)
     # From the block's first pixel to the splat's centre.
     dx, dy = (
         (left + 0.5) - load(state, base + _CENTER_U),

@@ -53,11 +53,11 @@ def count_passes(summary):  # noqa: ANN201
 
 
 @inlined
-def _digit(pair, summary, turn):
-    """The digit that pass `turn` sorts by."""
+def _digit_place(summary, turn):
+    """Which bits of a pair pass `turn` sorts by: subtract, shift, mask."""
     passes = count_passes(summary)
     width = (get(summary, KEY_BITS) + passes - 1) // passes
-    return (((pair >> 32) - get(summary, NEAREST_KEY)) >> (turn * width)) & ((1 << width) - 1)
+    return get(summary, NEAREST_KEY) << 32, 32 + turn * width, (1 << width) - 1
 
 
 @inlined
@@ -85,11 +85,12 @@ def count_digits(share, parts, turn, source, frame):  # noqa: ANN201
     base = share * DIGITS
     for digit in range(DIGITS):
         put(frame.digits, base + digit, 0)
+    least, shift, mask = _digit_place(frame.summary, turn)
     first, last = _pieces(share, parts, turn, frame)
     for number in range(first, last):
         begin, end = _piece(number, share, parts, turn, frame)
         for i in range(begin, end):
-            at = base + _digit(get(source, i), frame.summary, turn)
+            at = base + (((get(source, i) - least) >> shift) & mask)
             put(frame.digits, at, get(frame.digits, at) + 1)
 
 
@@ -109,12 +110,13 @@ def add_up_digits(parts, frame):  # noqa: ANN201
 def move_pairs(share, parts, turn, source, target, frame):  # noqa: ANN201, PLR0913
     """Move one share of the pairs to where their digits say."""
     base = share * DIGITS
+    least, shift, mask = _digit_place(frame.summary, turn)
     first, last = _pieces(share, parts, turn, frame)
     for number in range(first, last):
         begin, end = _piece(number, share, parts, turn, frame)
         for i in range(begin, end):
             pair = get(source, i)
-            at = base + _digit(pair, frame.summary, turn)
+            at = base + (((pair - least) >> shift) & mask)
             place = get(frame.digits, at)
             put(frame.digits, at, place + 1)
             put(target, place, pair)

@@ -532,6 +532,24 @@ def load_columns(typing, array, at):
 
 
 @intrinsic
+def dot_columns(typing, columns, array, at):
+    """Add up sixteen columns, each times one of sixteen float32 in a row."""
+
+    def emit(context, builder, signature, arguments):
+        vectors = cgutils.unpack_tuple(builder, arguments[0], LANES)
+        start = _address(context, builder, signature.args[1], arguments[1], arguments[2], _F32)
+        sums = [_constant(0), _constant(0)]  # two, so that one addition need not wait for the other
+        for i, vector in enumerate(vectors):
+            factor = _broadcast(builder, builder.load(builder.gep(start, [_element(i)])))
+            sums[i % 2] = builder.fadd(
+                sums[i % 2], builder.fmul(vector, factor, flags=_FLAGS), flags=_FLAGS
+            )
+        return builder.fadd(*sums, flags=_FLAGS)
+
+    return floats(columns, array, at), emit
+
+
+@intrinsic
 def store_columns(typing, array, at, columns):
     """Write up to sixteen columns as a 16x16 matrix, row after row; missing ones are zero."""
     count = len(columns)
