@@ -76,13 +76,12 @@ class Budget:
     text: int = 64_000_000  # bytes of text and numbers in memory; byte strings stay in the file
     visits: int = 2_000_000  # values looked at when the result is walked, shared ones each time
 
-    def spend(self, *, opcodes: int = 0, text: int = 0, visits: int = 0) -> None:
+    def spend(self, *, text: int = 0, visits: int = 0) -> None:
         """Take from what is left.
 
         Raises:
             MalformedPickle: Not that much is left.
         """
-        self.opcodes -= opcodes
         self.text -= text
         self.visits -= visits
         if min(self.opcodes, self.text, self.visits) < 0:
@@ -138,7 +137,9 @@ class _Reader:
         """Run opcodes until the one that stops."""
         read, operations, budget = self._file.read, _OPERATIONS, self._budget
         while (code := read(1)) != pickle.STOP:
-            budget.spend(opcodes=1)
+            budget.opcodes -= 1  # this is the loop that matters: no call per opcode
+            if budget.opcodes < 0:
+                budget.spend()
             operation = operations.get(code)
             if operation is None:
                 raise self._unknown(code)

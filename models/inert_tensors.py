@@ -128,7 +128,7 @@ class WeightReader:
             raise MalformedPickle(f"holds weights in an unknown layout. {_USE}")
         system = next_value()
         if isinstance(system, Pairs) and ("little_endian", False) in system.pairs:
-            raise MalformedPickle("was written on a big-endian machine, which is not supported.")
+            raise MalformedPickle(f"was written on a big-endian machine. {_USE}")
         dtype, key, count = _storage_reference(next_value())
         keys = next_value()
         if keys != [key] or file.read(8) != count.to_bytes(8, "little"):
@@ -329,6 +329,7 @@ _ZIP_ERRORS = (
     KeyError,
     ValueError,
     EOFError,
+    OverflowError,  # an offset beyond what a seek can take
     RuntimeError,  # "is encrypted"; also NotImplementedError
     OSError,
 )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import stat
+import traceback
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -85,6 +86,8 @@ def read_published(
             _check_is_pickle(file, size)
             return _Published(file, _Progress(size, progress)).read(only)
     except MalformedPickle as error:
+        # Whoever keeps the error, to show it, should not keep the weights that were read before it.
+        traceback.clear_frames(error.__traceback__)
         raise CheckpointError(path, str(error)) from error
     except FileNotFoundError as error:
         raise CheckpointError(path, "does not exist. Check its name, or download it.") from error
@@ -126,7 +129,7 @@ class _Published:
 
     def read(self, only: Collection[str] | None) -> PublishedFile:
         root = read_value(self._file, self._progress.total, self._budget)
-        if not isinstance(root, Pairs):
+        if not isinstance(root, Pairs) and _class_name(root) not in _DICTS:
             raise MalformedPickle(f"holds {describe(root)}, not a dict of networks. {_WHICH}")
         entries = self._named(root)
         found = [name for name, value in entries.items() if self._is_network(value)]

@@ -1,7 +1,7 @@
-"""Writes files in the layout of published CGS-GAN checkpoints: small ones for tests, 250 MB ones for benchmarks.
+"""Writes files in the layout of published CGS-GAN checkpoints, small for tests or 250 MB for benchmarks.
 
-The layout pickles objects of packages that are not here (`torch_utils.persistence`, `dnnlib`); stand-ins take
-their names while a file is written, and at no other time.
+The layout pickles objects of packages that are not here (`torch_utils.persistence`, `dnnlib`);
+stand-ins take their names while a file is written, and at no other time.
 """
 
 import collections
@@ -14,7 +14,6 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -89,24 +88,45 @@ def write_published(
         tree = _Tree(set(buffers), dict(attributes or {}), module_src)
         root = tree.module(class_name, {name: t.detach() for name, t in state.items()})
         root.description["state"]["_init_kwargs"] = EasyDict(init_kwargs or {})
-        root.description["state"]["head_settings"] = EasyDict(color=3, opacity=1, names=("xyz", "scale"))
+        root.description["state"]["head_settings"] = EasyDict(
+            color=3, opacity=1, names=("xyz", "scale")
+        )
         root.description["state"]["gaussian_renderer"] = HeadRenderer()
         return root
 
     training = discriminator is not None
     content = {
-        "training_set_kwargs": EasyDict(class_name="training.dataset.MaskedDataset", resolution=512),
+        "training_set_kwargs": EasyDict(
+            class_name="training.dataset.MaskedDataset", resolution=512
+        ),
         "G": generator() if training else None,
-        "D": _Tree(set(), {}, module_src).module("Discriminator", dict(discriminator)) if training else None,
+        "D": _Tree(set(), {}, module_src).module("Discriminator", dict(discriminator))
+        if training
+        else None,
         "G_ema": generator(),
         "augment_pipe": None,
         **(extra or {}),
     }
+    write_entries(path, content, storages=storages, protocol=protocol)
+
+
+def write_entries(
+    path: Path, entries: object, *, storages: Storages = "cpu", protocol: int = 4
+) -> None:
+    """Write anything at all as the outermost value of a file, with `network` among its values."""
     with _stand_ins(), open(path, "wb") as file:
-        _Pickler(file, protocol, storages).dump(content)
+        _Pickler(file, protocol, storages).dump(entries)
 
 
-def generator_state(levels: int = 6, width: int = 512, seed: int = 0) -> tuple[dict[str, Tensor], set[str]]:
+def network(parameters: Mapping[str, object], **fields: object) -> object:
+    """Describe a network of one module whose parameters, and other fields, may be anything."""
+    state = {"_parameters": dict(parameters), "_buffers": {}, "_modules": {}, **fields}
+    return _Persistent({"class_name": "Network", "module_src": "1 / 0", "state": state})
+
+
+def generator_state(
+    levels: int = 6, width: int = 512, seed: int = 0
+) -> tuple[dict[str, Tensor], set[str]]:
     """Draw weights with the names and shapes of a published generator, 61.6 M numbers by default.
 
     Args:
@@ -125,7 +145,15 @@ def generator_state(levels: int = 6, width: int = 512, seed: int = 0) -> tuple[d
         state[f"{name}.bias"] = torch.randn(outputs, generator=random)
 
     def block(name: str) -> None:
-        for part in ("ln_1.gamma", "ln_1.beta", "ls_1", "ln_2.gamma", "ln_2.beta", "ls_2", "attn.c_proj"):
+        for part in (
+            "ln_1.gamma",
+            "ln_1.beta",
+            "ls_1",
+            "ln_2.gamma",
+            "ln_2.beta",
+            "ls_2",
+            "attn.c_proj",
+        ):
             linear(f"{name}.{part}", width, width)
         linear(f"{name}.attn.c_qkv", width, 3 * width)
         linear(f"{name}.mlp.c_fc", width, 4 * width)
@@ -137,7 +165,9 @@ def generator_state(levels: int = 6, width: int = 512, seed: int = 0) -> tuple[d
     state["mapping_network.w_avg"] = torch.randn(width, generator=random)
     state["point_gen._xyz"] = torch.randn(width, 3, generator=random)
     linear("point_gen.conv_in.learnable_pe.ffm.linear", 3, width // 2)
-    state["point_gen.conv_in.const_pe.const_pe"] = torch.randn(3, width // 2, 1, width, generator=random)
+    state["point_gen.conv_in.const_pe.const_pe"] = torch.randn(
+        3, width // 2, 1, width, generator=random
+    )
     for i in range(6):
         block(f"point_gen.transformer.first_layers.{i}")
     for i in range(levels - 1):
@@ -148,7 +178,13 @@ def generator_state(levels: int = 6, width: int = 512, seed: int = 0) -> tuple[d
         if features != width:
             linear(f"point_gen.upsample_layers.{i}.res_fc", width, features)
         for head in ("anchors", "gaussians"):
-            for attribute, numbers in (("xyz", 3), ("scale", 3), ("rotation", 4), ("color", 3), ("opacity", 1)):
+            for attribute, numbers in (
+                ("xyz", 3),
+                ("scale", 3),
+                ("rotation", 4),
+                ("color", 3),
+                ("opacity", 1),
+            ):
                 linear(f"point_gen.{head}.{attribute}.{i}", features, numbers)
     return state, {"mapping_network.w_avg"}
 
@@ -181,18 +217,26 @@ class _Tree:
         fields = dict(vars(torch.nn.Module()))
         # Dicts of these were ordered ones before torch 2.5, and most published files are older.
         fields["_parameters"] = collections.OrderedDict(
-            (name, torch.nn.Parameter(value)) for name, value in own.items() if path + name not in self._buffers
+            (name, torch.nn.Parameter(value))
+            for name, value in own.items()
+            if path + name not in self._buffers
         )
-        fields["_buffers"] = {name: value for name, value in own.items() if path + name in self._buffers}
+        fields["_buffers"] = {
+            name: value for name, value in own.items() if path + name in self._buffers
+        }
         children = dict.fromkeys(name.split(".")[0] for name in state if "." in name)
-        fields["_modules"] = collections.OrderedDict((name, self._child(name, state, path)) for name in children)
+        fields["_modules"] = collections.OrderedDict(
+            (name, self._child(name, state, path)) for name in children
+        )
         for name, value in self._attributes.items():
             if name.startswith(path) and "." not in name.removeprefix(path):
                 fields[name.removeprefix(path)] = value
         return fields
 
     def _child(self, name: str, state: dict[str, Tensor], path: str) -> object:
-        below = {n.removeprefix(f"{name}."): v for n, v in state.items() if n.startswith(f"{name}.")}
+        below = {
+            n.removeprefix(f"{name}."): v for n, v in state.items() if n.startswith(f"{name}.")
+        }
         # Lists of modules and plain linear layers are torch's own classes, pickled in the usual way.
         is_list = all(n.split(".")[0].isdigit() for n in below)
         if is_list or name == "linear":
@@ -249,8 +293,3 @@ def _stand_ins() -> Iterator[None]:
             value.__module__ = module
         for name in names:
             del sys.modules[name]
-
-
-def numpy_constant(value: float) -> np.float64:
-    """Make a constant as NumPy's functions return it, which is how the original code stores some."""
-    return np.float64(value)
