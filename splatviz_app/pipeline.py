@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import Generic, Literal, TypeVar
+from typing import Generic, Literal, TypeVar, get_args
 
 import numpy as np
 import torch
@@ -98,7 +98,7 @@ class LastValue(Generic[T]):
         self._compute = compute
         self._key: tuple[Hashable, ...] | None = None
         self._value: T
-        self.seconds = 0.0  # the last computation's; 0 if the value was kept
+        self.seconds = 0.0  # spent since it was last set to 0
 
     def __call__(self, *key: Hashable) -> T:
         """The value for `key`, computed only if the key is new."""
@@ -107,9 +107,7 @@ class LastValue(Generic[T]):
             self._key = None  # a failed stage is tried again
             self._value = self._compute(*key)
             self._key = key
-            self.seconds = time.perf_counter() - begin
-        else:
-            self.seconds = 0.0
+            self.seconds += time.perf_counter() - begin
         return self._value
 
 
@@ -119,7 +117,10 @@ class Pipeline:
     def __init__(self, library: Library) -> None:
         """Draw heads of `library`, opening what is missing there."""
         self._library = library
-        self._network = LastValue(self._prepare_network)
+        # One each: a drag goes to and fro between them, and preparing copies all weights.
+        self._networks = {
+            precision: LastValue(self._prepare_network) for precision in get_args(Precision)
+        }
         self._plane = LastValue(self._map_plane)
         self._splats = LastValue(self._make_splats)
         self._active = LastValue(self._activate)
@@ -130,6 +131,9 @@ class Pipeline:
         Raises:
             SplatheadError: The head cannot be opened, made or drawn; the sentence says why.
         """
+        stages: dict[str, LastValue] = {"synthesize": self._splats, "activate": self._active}
+        for stage in stages.values():
+            stage.seconds = 0.0
         active, summary = self.active(request)
         begin = time.perf_counter()
         rendered = self.draw(request, active)
@@ -139,7 +143,6 @@ class Pipeline:
         opaque = torch.ones_like(image[:1])
         pixels = to_bytes(torch.cat([image, opaque]))
         seconds = {"rasterize": drawn - begin, "compose": time.perf_counter() - drawn}
-        stages: dict[str, LastValue] = {"synthesize": self._splats, "activate": self._active}
         seconds |= {name: stage.seconds for name, stage in stages.items() if stage.seconds}
         return RenderResult(
             request=request,
@@ -181,6 +184,9 @@ class Pipeline:
         opened = self._library[scene]
         assert isinstance(opened, OpenedGenerator), scene
         return opened.loaded.generator.prepared(precision)
+
+    def _network(self, scene: Scene, precision: Precision) -> HeadGenerator:
+        return self._networks[precision](scene, precision)
 
     def _map_plane(self, scene: Scene, seed: int) -> LatentPlane:
         # Always mapped exactly, so that the fast mode shows the same head, only less precisely.

@@ -29,6 +29,8 @@ class PlyHead:
     path: str
     # The axes the file was written in; None for what the file says, or ours.
     frame: Frame | None = None
+    # When the file was last changed, ns since 1970: what has changed since is another scene.
+    changed: int = 0
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class GanHead:
     """A head made by the generator in a checkpoint."""
 
     path: str
+    # When the file was last changed, ns since 1970.
+    changed: int = 0
 
 
 Scene = PlyHead | GanHead
@@ -72,9 +76,9 @@ def scene_for(path: str | Path) -> Scene:
     path = Path(path).expanduser()
     ending = path.suffix.lower()
     if ending in GENERATOR_SUFFIXES:
-        return GanHead(str(path.absolute()))
+        return GanHead(str(path.absolute()), changed=_last_change(path))
     if ending in HEAD_SUFFIXES:
-        return PlyHead(str(path.absolute()))
+        return PlyHead(str(path.absolute()), changed=_last_change(path))
     raise LoadError(
         path,
         f"is not a head this program can open. Choose a file that ends in {', '.join(SUFFIXES)}.",
@@ -145,3 +149,10 @@ def open_scene(
         yield Step(1, 2, f"Preparing {head.count:,} splats")
         library.add(scene, OpenedPly(head.to(drawing_device())))
     return OpenedScene(scene, show)
+
+
+def _last_change(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0  # opening it will say what is wrong
