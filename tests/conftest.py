@@ -82,9 +82,9 @@ def head_ply(tmp_path, head) -> Path:
 @pytest.fixture(scope="session")
 def generator_file(tmp_path_factory) -> Path:
     """A checkpoint of a small generator in which every path counts."""
-    from models.checkpoint import save_checkpoint
+    from models.checkpoint import save_generator
     from tests.models.small import small_generator
 
     path = tmp_path_factory.mktemp("models") / "small.safetensors"
-    save_checkpoint(path, small_generator())
+    save_generator(path, small_generator())
     return path
