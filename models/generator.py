@@ -99,16 +99,16 @@ class CgsConfig:
 
     def __post_init__(self) -> None:
         if not 1 <= self.levels <= len(ACCUMULATED):
-            raise ValueError(f"a generator has 1 to {len(ACCUMULATED)} levels, not {self.levels}")
-        if (
-            min(*self.features, self.points, self.width, self.heads, self.first_blocks, self.table)
-            < 1
-        ):
-            raise ValueError("a generator's widths and counts are at least 1")
-        if self.width % self.heads or self.width % 2 or self.table % 2:
-            raise ValueError(
-                "a generator's width is a multiple of its heads and even, and so is its table's"
-            )
+            raise ValueError(f"has {self.levels} levels; a generator has 1 to {len(ACCUMULATED)}")
+        sizes = (*self.features, self.points, self.width, self.hidden, self.z_dim, self.w_dim)
+        if not all(1 <= size <= 2**16 for size in (*sizes, self.table, self.resolution)):
+            raise ValueError("has a width that is not between 1 and 65536")
+        if not all(1 <= depth <= 64 for depth in (self.first_blocks, self.mapping_depth)):
+            raise ValueError("has a depth that is not between 1 and 64")
+        if self.heads < 1 or self.width % self.heads or self.width % 2 or self.table % 2:
+            raise ValueError("has a width that is odd or no multiple of its heads, or an odd table")
+        if not (all(map(math.isfinite, self.placement)) and self.split_ratio > 0):
+            raise ValueError("has placement constants that are not numbers, or a ratio of 0")
 
     @staticmethod
     def for_resolution(resolution: int, *, points: int = 512, width: int = 512) -> CgsConfig:
@@ -369,9 +369,9 @@ def config_from_state(
     def shape(name: str, rank: int) -> torch.Size:
         found = shapes.get(name)
         if found is None:
-            raise ValueError(f"holds no CGS generator: the tensor {name} is missing.")
+            raise ValueError(f"holds no CGS generator: the tensor {name} is missing")
         if len(found) != rank:
-            raise ValueError(f"holds no CGS generator: {name} has the shape {tuple(found)}.")
+            raise ValueError(f"holds no CGS generator: {name} has the shape {tuple(found)}")
         return found
 
     points = shape("point_gen._xyz", 2)[0]
@@ -426,5 +426,5 @@ def _count(names: Mapping[str, torch.Size], pattern: str) -> int:
         default=-1,
     )
     if count > len(names):
-        raise ValueError(f"numbers a module {count - 1} but has only {len(names)} tensors.")
+        raise ValueError(f"numbers a module {count - 1} but has only {len(names)} tensors")
     return count
