@@ -1,0 +1,104 @@
+"""Choosing a file or folder without ever stopping the window: the system's dialog, else one of ImGui."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from imgui_bundle import im_file_dialog, imgui, portable_file_dialogs
+
+_HELPERS = ("zenity", "kdialog", "matedialog", "qarma")  # the programs that show it on Linux
+
+
+def has_native_dialog() -> bool:
+    """Whether the system can show a dialog of its own; without one it would look like Cancel."""
+    if sys.platform in ("win32", "darwin"):
+        return True
+    has_display = bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+    return has_display and any(shutil.which(program) for program in _HELPERS)
+
+
+class FileDialog:
+    """At most one dialog at a time. Ask with `open_file` or `choose_folder`, then `poll` every frame."""
+
+    def __init__(self, key: str) -> None:
+        """Prepare a dialog; `key` tells it from others of the window."""
+        self._key = key
+        self._native: portable_file_dialogs.open_file | portable_file_dialogs.select_folder | None = None
+        self._in_window = False
+        self._polled = -1  # the frame of the window in which `poll` was last asked
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the user is choosing."""
+        return self._native is not None or self._in_window
+
+    def open_file(self, title: str, suffixes: Sequence[str], folder: Path | None = None) -> None:
+        """Ask for one existing file.
+
+        Args:
+            title: Of the dialog.
+            suffixes: The endings that are offered, with their dot.
+            folder: Where to begin; the last folder if None.
+        """
+        if self.is_open:
+            return
+        start = str(folder) if folder else ""
+        if has_native_dialog():
+            patterns = " ".join(f"*{suffix}" for suffix in suffixes)
+            filters = [f"Heads ({patterns})", patterns, "All files", "*"]
+            self._native = portable_file_dialogs.open_file(title, start, filters)
+        else:
+            wanted = ",".join(suffixes)
+            self._show(title, f"Heads ({wanted}){{{wanted}}},.*", start)
+
+    def choose_folder(self, title: str = "Choose a folder", folder: Path | None = None) -> None:
+        """Ask for one existing folder."""
+        if self.is_open:
+            return
+        start = str(folder) if folder else ""
+        if has_native_dialog():
+            self._native = portable_file_dialogs.select_folder(title, start)
+        else:
+            self._show(title, "", start)
+
+    def poll(self) -> Path | None:
+        """Draw the dialog if it is one of ours; what was chosen, once, when the user has chosen.
+
+        Of several calls in one frame only the first counts.
+        """
+        if self._polled == imgui.get_frame_count():
+            return None
+        self._polled = imgui.get_frame_count()
+        if self._native is not None:
+            return self._poll_native()
+        if self._in_window:
+            return self._poll_in_window()
+        return None
+
+    def _show(self, title: str, filters: str, start: str) -> None:
+        self._in_window = im_file_dialog.FileDialog.instance().open(
+            self._key, title, filters, False, start
+        )
+
+    def _poll_native(self) -> Path | None:
+        assert self._native is not None
+        if not self._native.ready(0):
+            return None
+        chosen = self._native.result()
+        self._native = None
+        if isinstance(chosen, list):
+            chosen = chosen[0] if chosen else ""
+        return Path(chosen) if chosen else None
+
+    def _poll_in_window(self) -> Path | None:
+        dialog = im_file_dialog.FileDialog.instance()
+        if not dialog.is_done(self._key):
+            return None
+        chosen = dialog.get_result().path() if dialog.has_result() else ""
+        dialog.close()
+        self._in_window = False
+        return Path(chosen) if chosen else None

@@ -1,0 +1,154 @@
+"""The Latent panel: which head of a generator is shown. The pad, the seed, ψ, and the space to walk in."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+from imgui_bundle import imgui
+
+from models.latents import MAX_PSI, MIN_PSI, NODES, LatentSettings, LatentSpace
+from splatviz_app.scenes import OpenedGenerator
+from splatviz_app.session import Session
+from widgets import fields
+from widgets.fields import Number
+from widgets.pad import Pad
+from widgets.panel import Dock
+
+_PLAIN = LatentSettings()
+_LAST_SEED = 2**31 - 1
+_LARGEST_PAD = 24.0  # em
+
+PSI = Number(
+    "Truncation ψ",
+    "How far a head may be from the average: 0 is the average head, 1 the model as trained, "
+    "above 1 exaggerates, below 0 is the opposite.",
+    default=_PLAIN.psi,
+    low=MIN_PSI,
+    high=MAX_PSI,
+)
+SEED = Number(
+    "Seed",
+    "Which heads lie on the pad: every seed is another plane of 10 x 10 heads.",
+    default=_PLAIN.seed,
+    low=0,
+    high=_LAST_SEED,
+)
+_SPACES: dict[LatentSpace, str] = {"W": "W", "Z": "Z"}
+_SPACE_HELP = (
+    "What is blended between the dots of the pad. W: the heads as the network knows them, in even "
+    "steps. Z: the random numbers behind them, which change a head faster. On the dots both are equal."
+)
+_RANDOM_HELP = {
+    "Random seed": "Another plane of heads; the place on the pad is kept.",
+    "Random place": "Another place on the pad; the seed is kept.",
+}
+_IGNORES_CAMERA = "This model ignores the camera: CGS-GAN was trained without it."
+
+
+def _axis(name: str, help: str, default: float) -> Number:
+    return Number(name, help, default, -1.0, 1.0, "%.4f", speed=0.0005)
+
+
+X = _axis("x", "Place on the pad, -1 at its left to 1 at its right.", _PLAIN.x)
+Y = _axis("y", "Place on the pad, -1 at its bottom to 1 at its top.", _PLAIN.y)
+
+
+class LatentPanel:
+    """Walks the latent plane of a generator."""
+
+    title = "Latent"
+    dock: Dock = "right"
+
+    def __init__(self) -> None:
+        """Begin with an empty trail."""
+        self._pad = Pad(NODES)
+        self._plane: tuple[object, int] | None = None  # scene and seed the trail belongs to
+
+    def visible(self, session: Session) -> bool:
+        """Always: without a generator it says how to get one."""
+        return True
+
+    def draw(self, session: Session) -> None:
+        """Draw the pad and the numbers behind it."""
+        opened = session.opened
+        if not isinstance(opened, OpenedGenerator):
+            self._draw_empty(session)
+            return
+        if self._plane != (session.scene, session.latent.seed):
+            self._plane = (session.scene, session.latent.seed)
+            self._pad.forget()
+        latent = self._draw_pad(session.latent)
+        latent = self._draw_seed(latent)
+        fields.gap()
+        latent = _draw_psi(latent)
+        space = fields.segmented("Space", _SPACE_HELP, latent.space, _SPACES)
+        session.latent = replace(latent, space=space)
+        _draw_conditioning(opened.loaded.generator.conditions_on_camera)
+
+    def _draw_empty(self, session: Session) -> None:
+        if session.opening is not None:
+            fields.empty("Opening…", "The latent space appears when the head is there.")
+        elif session.scene is None:
+            fields.empty(
+                "No generator is open.",
+                "Open one in the Head panel (.pkl or .safetensors) to walk its latent space.",
+            )
+        else:
+            fields.empty(
+                "A .ply file holds one head.",
+                "Open a generator (.pkl or .safetensors) to walk its latent space.",
+            )
+
+    def _draw_pad(self, latent: LatentSettings) -> LatentSettings:
+        space = imgui.get_content_region_avail().x
+        side = min(space, fields.em(_LARGEST_PAD))
+        imgui.set_cursor_pos_x(imgui.get_cursor_pos_x() + (space - side) / 2)
+        x, y = self._pad.draw("##Pad", (latent.x, latent.y), side)
+        fields.tooltip(
+            "Click or drag to walk between the heads of this seed. Each dot is one head. "
+            "Shift: ten times finer. Arrows nudge, with Ctrl further."
+        )
+        if (x, y) != (latent.x, latent.y):
+            latent = replace(latent, x=x, y=y)
+        return replace(latent, x=fields.drag(X, latent.x), y=fields.drag(Y, latent.y))
+
+    def _draw_seed(self, latent: LatentSettings) -> LatentSettings:
+        latent = replace(latent, seed=fields.whole(SEED, latent.seed))
+        pressed = fields.buttons(("Random seed", "Random place"), _RANDOM_HELP)
+        if pressed == "Random seed":
+            return replace(latent, seed=random.randrange(100_000))
+        if pressed == "Random place":
+            x, y = (round(random.uniform(-1, 1), 4) for _ in range(2))
+            return replace(latent, x=x, y=y)
+        return latent
+
+
+def _draw_psi(latent: LatentSettings) -> LatentSettings:
+    psi = fields.slider(PSI, latent.psi)
+    _mark(PSI, (0.0, 1.0))
+    # A hand rarely stops at 0 or 1 exactly, and those two mean something.
+    if imgui.is_item_active() and imgui.is_mouse_down(0):
+        psi = next((stop for stop in (0.0, 1.0) if abs(psi - stop) < 0.02), psi)
+    return replace(latent, psi=psi)
+
+
+def _mark(number: Number, values: tuple[float, ...]) -> None:
+    """Scratch marks under the slider that was drawn last."""
+    low, high = imgui.get_item_rect_min(), imgui.get_item_rect_max()
+    style = imgui.get_style()
+    # A slider's grab keeps a padding of 2 px and half its own width from the ends.
+    margin = 2 + style.grab_min_size / 2
+    for value in values:
+        part = (value - number.low) / (number.high - number.low)
+        x = low.x + margin + part * (high.x - low.x - 2 * margin)
+        shade = imgui.get_color_u32(imgui.Col_.text, 0.55)
+        paint = imgui.get_window_draw_list()
+        paint.add_line((x, high.y - fields.em(0.28)), (x, high.y), shade, 1.5)
+
+
+def _draw_conditioning(conditions: bool) -> None:
+    """Say what the model makes of the camera; there is nothing to choose where it makes nothing."""
+    shown = {"frontal": "Frontal camera"} if conditions else {"frontal": "None"}
+    with fields.unless("" if conditions else _IGNORES_CAMERA):
+        fields.combo("Conditioning", "Which camera the model is told while it maps.", "frontal", shown)

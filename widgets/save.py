@@ -1,0 +1,201 @@
+"""The Save panel: pictures at any size, and heads for other programs."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from imgui_bundle import imgui
+
+from renderer.formats.ply import PROFILES
+from renderer.rasterize import MAX_SIDE
+from splatviz_app.engine import Job
+from splatviz_app.export import PictureOptions, save_head, save_picture
+from splatviz_app.session import Session
+from widgets import fields
+from widgets.fields import Number
+from widgets.file_dialog import FileDialog
+from widgets.jobs import draw_job
+from widgets.panel import Dock
+
+_VIEWPORT, _CUSTOM = "viewport", "custom"
+_SIZES = {
+    "512": "512 x 512",
+    "1024": "1024 x 1024",
+    "2048": "2048 x 2048",
+    _VIEWPORT: "As the viewport",
+    _CUSTOM: "Custom",
+}
+_SUPERSAMPLING = {1: "1x", 2: "2x", 4: "4x"}
+_FORBIDDEN = set('/\\:*?"<>|')  # in names of files, on one system or another
+
+WIDTH = Number("Width", "Of the picture in px.", 1024, 1, MAX_SIDE)
+HEIGHT = Number("Height", "Of the picture in px.", 1024, 1, MAX_SIDE)
+
+
+class FreeName:
+    """The name a file will get, looked up once a second: a folder may be on a slow disk."""
+
+    def __init__(self) -> None:
+        """Know nothing yet."""
+        self._wanted = Path()
+        self._free = Path()
+        self._checked = 0.0
+
+    def of(self, wanted: Path) -> Path:
+        """The first of head.png, head-2.png, … that is not taken."""
+        now = time.monotonic()
+        if wanted != self._wanted or now - self._checked > 1:
+            self._wanted, self._checked = wanted, now
+            self._free, number = wanted, 1
+            while self._free.exists():
+                number += 1
+                self._free = wanted.with_name(f"{wanted.stem}-{number}{wanted.suffix}")
+        return self._free
+
+
+class SavePanel:
+    """What to save, how, and where to."""
+
+    title = "Save"
+    dock: Dock = "right"
+
+    def __init__(self) -> None:
+        """Propose a square picture and a head for Unity."""
+        self._options = PictureOptions()
+        self._size = "1024"
+        self._picture_name, self._head_name = "head", "head"
+        self._profile = next(iter(PROFILES))
+        self._dialog = FileDialog("save folder")
+        self._free_picture, self._free_head = FreeName(), FreeName()
+        self._jobs: list[Job] = []
+
+    def visible(self, session: Session) -> bool:
+        """Always: with nothing open it says why it cannot save."""
+        return True
+
+    def draw(self, session: Session) -> None:
+        """Draw both halves and what is being saved."""
+        self._draw_folder(session)
+        reason = "" if session.request() else "There is nothing to save yet: open a head first."
+        fields.section("Picture")
+        self._draw_picture(session, reason)
+        fields.section("Head")
+        self._draw_head(session, reason)
+        self._jobs = [job for job in self._jobs if not job.state.is_over]
+        for job in self._jobs:
+            fields.gap()
+            draw_job(job)
+
+    def save_picture(self, session: Session) -> None:
+        """Begin to save the picture as the panel says; nothing while nothing is open."""
+        request, path = session.request(), self._picture_path(session)
+        if request is not None and not _why_not(self._picture_name):
+            work = save_picture(session.pipeline, request, path, self._options)
+            self._jobs.append(session.start_job(f"Save {path.name}", work))
+
+    def save_head(self, session: Session) -> None:
+        """Begin to save the head as the panel says; nothing while nothing is open."""
+        request, path = session.request(), self._head_path(session)
+        if request is not None and not _why_not(self._head_name):
+            work = save_head(session.pipeline, request, path, self._profile)
+            self._jobs.append(session.start_job(f"Save {path.name}", work))
+
+    def poll_dialogs(self, session: Session) -> None:
+        """Follow up on the open dialog; to be called every frame, also while the panel is hidden."""
+        chosen = self._dialog.poll()
+        if chosen is not None:
+            session.preferences = replace(session.preferences, save_folder=str(chosen))
+
+    def _picture_path(self, session: Session) -> Path:
+        return session.preferences.folder / f"{self._picture_name.strip() or 'head'}.png"
+
+    def _head_path(self, session: Session) -> Path:
+        return session.preferences.folder / f"{self._head_name.strip() or 'head'}.ply"
+
+    def _draw_folder(self, session: Session) -> None:
+        folder = session.preferences.folder
+        fields.label("Folder")
+        if imgui.button(f"{_shortened(folder)}##Folder", (fields.FILL, 0)):
+            self._dialog.choose_folder("Save in", folder)
+        fields.tooltip(f"{folder}\nClick to choose another.")
+        self.poll_dialogs(session)
+
+    def _draw_picture(self, session: Session, reason: str) -> None:
+        self._draw_size(session)
+        options = replace(
+            self._options,
+            supersampling=fields.segmented(
+                "Smoothing",
+                "Draw larger on each side by this factor and average: smoother edges, more time.",
+                self._options.supersampling,
+                _SUPERSAMPLING,
+            ),
+        )
+        in_color = session.view.mode == "color"
+        with fields.unless("" if in_color else "Only colour pictures can be transparent."):
+            transparent = fields.check(
+                "Transparent",
+                "Leave the background out: the PNG gets an alpha channel, straight, not premultiplied.",
+                options.transparent,
+            )
+        self._options = replace(options, transparent=transparent)
+        self._picture_name = fields.text(
+            "Picture name", "Of the file, without its ending.", self._picture_name, "head"
+        )
+        path = self._picture_path(session)
+        reason = reason or _why_not(self._picture_name)
+        if self._draw_button("Save picture", self._free_picture, path, reason):
+            self.save_picture(session)
+
+    def _draw_size(self, session: Session) -> None:
+        self._size = fields.combo("Size", "Width x height in px.", self._size, _SIZES)
+        width, height = self._options.size
+        if self._size == _VIEWPORT:
+            width, height = (max(1, side) for side in session.full_size)
+        elif self._size == _CUSTOM:
+            width = fields.whole(WIDTH, width, 64)
+            height = fields.whole(HEIGHT, height, 64)
+        else:
+            width = height = int(self._size)
+        if self._size == _VIEWPORT:
+            fields.fact("", f"{width} x {height} px")
+        self._options = replace(self._options, size=(width, height))
+
+    def _draw_head(self, session: Session, reason: str) -> None:
+        self._profile = fields.combo(
+            "For",
+            PROFILES[self._profile].help,
+            self._profile,
+            {key: profile.label for key, profile in PROFILES.items()},
+            {key: profile.help for key, profile in PROFILES.items()},
+        )
+        self._head_name = fields.text(
+            "Head name", "Of the file, without its ending.", self._head_name, "head"
+        )
+        path = self._head_path(session)
+        reason = reason or _why_not(self._head_name)
+        if self._draw_button("Save .ply", self._free_head, path, reason):
+            self.save_head(session)
+
+    def _draw_button(self, name: str, free: FreeName, path: Path, reason: str) -> bool:
+        with fields.unless(reason):
+            pressed = fields.button(name, "Nothing is ever overwritten.", height=fields.em(1.9))
+        fields.muted(reason if reason else f"Writes {free.of(path).name}")
+        return pressed
+
+
+def _why_not(name: str) -> str:
+    """Why a file cannot have that name, or nothing."""
+    wrong = sorted(set(name) & _FORBIDDEN)
+    return f"A name cannot hold {' '.join(wrong)}" if wrong else ""
+
+
+def _shortened(folder: Path) -> str:
+    """The end of a path, which tells more than its beginning."""
+    home = Path.home()
+    if folder == home:
+        return "~"
+    shown = f"~/{folder.relative_to(home)}" if folder.is_relative_to(home) else str(folder)
+    return shown if len(shown) <= 28 else f"…{shown[-27:]}"
