@@ -16,6 +16,7 @@ from renderer.files import atomic_write
 from renderer.rasterize import BACKENDS, BackendName
 
 PrecisionChoice = Literal["auto", "float32", "fast"]
+PRECISIONS: tuple[PrecisionChoice, ...] = get_args(PrecisionChoice)
 
 _RECENT_LIMIT = 12
 
@@ -88,7 +89,7 @@ def _from_json(stored: dict[str, object]) -> Preferences:
     precision, folder = stored.get("precision"), stored.get("save_folder")
     return Preferences(
         recent=tuple(p for p in recent if isinstance(p, str)) if isinstance(recent, list) else (),
-        backend=backend if backend in BACKENDS else None,  # type: ignore[arg-type]
-        precision=precision if precision in get_args(PrecisionChoice) else plain.precision,
+        backend=backend if backend in BACKENDS else None,
+        precision=precision if precision in PRECISIONS else plain.precision,
         save_folder=folder if isinstance(folder, str) else "",
     )

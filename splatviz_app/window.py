@@ -32,7 +32,7 @@ from splatviz_app.session import Picture, Session
 if TYPE_CHECKING:
     from splatviz_app.pipeline import RenderResult
 
-Dock = Literal["main", "left", "left_low", "right", "bottom"]
+Dock = Literal["main", "left", "left_low", "right", "right_low", "bottom"]
 SIZE = (1280, 800)  # px, of a first start
 
 # dock: (the dock it is cut from, on which side, how much of it)
@@ -41,6 +41,7 @@ _DOCKS: dict[Dock, tuple[str, imgui.Dir, float]] = {
     "right": ("MainDockSpace", imgui.Dir.right, 0.31),
     "bottom": ("MainDockSpace", imgui.Dir.down, 0.21),
     "left_low": ("left", imgui.Dir.down, 0.62),
+    "right_low": ("right", imgui.Dir.down, 0.52),
 }
 
 
@@ -123,7 +124,7 @@ def run_window(session: Session, parts: WindowParts, options: WindowOptions | No
     window = _Window(session, parts, options)
     session.engine.start()
     try:
-        immapp.run(window.parameters(), immapp.AddOnsParams(with_implot=True))
+        (loop or _loop)(window.parameters())
     except RuntimeError as error:
         raise SplatheadError(
             f"The window could not be opened ({error}). Update the graphics driver, or use the "
@@ -164,7 +165,7 @@ class _Window:
         )
         look.show_menu_bar = True
         look.show_menu_app = False  # ours says File, Edit, View and Help
-        look.show_menu_view = True  # panels, layout, themes
+        look.show_menu_view = False  # the menu places it
         look.show_status_bar = True
         look.show_status_fps = False
         look.tweaked_theme.theme = hello_imgui.ImGuiTheme_.darcula_darker
@@ -303,7 +304,8 @@ class _Window:
         self.session.picture = Picture(self._texture, result)
 
     def _close_when_settled(self) -> None:
-        shown = self.session.picture is not None or self.session.scene is None
+        failed = self.session.engine.failure is not None
+        shown = self.session.picture is not None or self.session.scene is None or failed
         settled = self.session.is_settled and self._uploaded is self.session.engine.frame
         # A few frames more: docks find their size late, and a picture's size follows the dock.
         self._settled_frames = self._settled_frames + 1 if shown and settled else 0
@@ -321,6 +323,10 @@ class _Window:
                 save_preferences(self.session.preferences)
             except SplatheadError as error:
                 print(error, file=sys.stderr)  # noqa: T201 - the window is closing: nowhere else
+
+
+def _loop(parameters: hello_imgui.RunnerParams) -> None:
+    immapp.run(parameters, immapp.AddOnsParams(with_implot=True))
 
 
 def _recover(state: imgui.internal.ErrorRecoveryState) -> None:

@@ -1,1 +1,41 @@
 """The panels: they draw the session and replace parts of it, and compute nothing."""
+
+from __future__ import annotations
+
+from splatviz_app.session import Session
+from splatviz_app.window import Panel, WindowParts
+
+
+def window_parts() -> WindowParts:
+    """Everything the window shows: each panel in the order of its tab, the menu, the status bar."""
+    from widgets.camera import CameraPanel
+    from widgets.latent import LatentPanel
+    from widgets.load import LoadPanel
+    from widgets.log import LogPanel
+    from widgets.menu import Menu
+    from widgets.performance import PerformancePanel
+    from widgets.render import RenderPanel
+    from widgets.save import SavePanel
+    from widgets.status import StatusBar
+    from widgets.viewport import ViewportPanel
+
+    load, save = LoadPanel(), SavePanel()
+    menu = Menu(load.ask_for_file, save.save_picture, save.save_head)
+    panels: tuple[Panel, ...] = (
+        ViewportPanel(),
+        load,
+        LatentPanel(),
+        CameraPanel(),
+        RenderPanel(),
+        save,
+        PerformancePanel(),
+        LogPanel(),
+    )
+
+    def overlay(session: Session) -> None:
+        menu.draw_overlay(session)
+        # Also while the panel that opened a dialog is hidden behind another tab.
+        load.poll_dialogs(session)
+        save.poll_dialogs(session)
+
+    return WindowParts(panels, menu.draw_menus, StatusBar(), overlay)

@@ -62,6 +62,7 @@ class Menu:
                     here = _is_view(session, shortcut.says)
                     _item(session, shortcut, session.result is not None, here)
             imgui.end_menu()
+        hello_imgui.show_view_menu(hello_imgui.get_runner_params())  # panels, layout, themes
         if imgui.begin_menu("Help"):
             for shortcut in SHORTCUTS:
                 if shortcut.group == "Help":
