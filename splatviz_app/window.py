@@ -39,7 +39,7 @@ SIZE = (1280, 800)  # px, of a first start
 _DOCKS: dict[Dock, tuple[str, imgui.Dir, float]] = {
     "left": ("MainDockSpace", imgui.Dir.left, 0.235),
     "right": ("MainDockSpace", imgui.Dir.right, 0.31),
-    "bottom": ("MainDockSpace", imgui.Dir.down, 0.21),
+    "bottom": ("MainDockSpace", imgui.Dir.down, 0.17),
     "left_low": ("left", imgui.Dir.down, 0.62),
     "right_low": ("right", imgui.Dir.down, 0.52),
 }
@@ -112,8 +112,19 @@ def use_no_display() -> None:
     glfw.window_hint(glfw.CONTEXT_CREATION_API, glfw.EGL_CONTEXT_API)
 
 
-def run_window(session: Session, parts: WindowParts, options: WindowOptions | None = None) -> None:
+def run_window(
+    session: Session,
+    parts: WindowParts,
+    options: WindowOptions | None = None,
+    loop: Callable[[hello_imgui.RunnerParams], None] | None = None,
+) -> None:
     """Show the window until the user closes it; the session's engine runs meanwhile.
+
+    Args:
+        session: What is shown.
+        parts: What shows it.
+        options: How the window behaves.
+        loop: Runs the window's frames; a test puts its own hand around hello_imgui's.
 
     Raises:
         SplatheadError: No window can be opened here, or the screenshot cannot be saved.

@@ -13,7 +13,7 @@ from splatviz_app.pose import parse_pose, pose_text
 from splatviz_app.session import Session
 from widgets import fields
 from widgets.fields import Number
-from widgets.panel import Dock
+from splatviz_app.window import Dock
 
 _PLAIN = OrbitRig()
 _DEGREES = 180 / math.pi
@@ -87,7 +87,7 @@ class CameraPanel:
     """Numbers, named views, and poses through the clipboard."""
 
     title = "Camera"
-    dock: Dock = "left_low"
+    dock: Dock = "right"
 
     def visible(self, session: Session) -> bool:
         """Always."""

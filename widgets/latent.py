@@ -13,7 +13,7 @@ from splatviz_app.session import Session
 from widgets import fields
 from widgets.fields import Number
 from widgets.pad import Pad
-from widgets.panel import Dock
+from splatviz_app.window import Dock
 
 _PLAIN = LatentSettings()
 _LAST_SEED = 2**31 - 1
@@ -58,7 +58,7 @@ class LatentPanel:
     """Walks the latent plane of a generator."""
 
     title = "Latent"
-    dock: Dock = "right"
+    dock: Dock = "left_low"
 
     def __init__(self) -> None:
         """Begin with an empty trail."""

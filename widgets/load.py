@@ -16,7 +16,7 @@ from splatviz_app.session import Session
 from widgets import fields
 from widgets.file_dialog import FileDialog
 from widgets.jobs import draw_job
-from widgets.panel import Dock
+from splatviz_app.window import Dock
 
 _AXES: dict[Frame | None, str] = {
     None: "From the file",

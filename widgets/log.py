@@ -9,7 +9,7 @@ from imgui_bundle import imgui
 from splatviz_app.log import Level, LogEntry
 from splatviz_app.session import Session
 from widgets import fields
-from widgets.panel import Dock
+from splatviz_app.window import Dock
 
 _SHOWN: dict[str, tuple[Level, ...]] = {
     "All": ("info", "warning", "error"),

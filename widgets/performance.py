@@ -13,7 +13,7 @@ from imgui_bundle import imgui, implot
 from splatviz_app.pipeline import RenderResult
 from splatviz_app.session import Session
 from widgets import fields
-from widgets.panel import Dock
+from splatviz_app.window import Dock
 
 _STAGES = ("synthesize", "activate", "rasterize", "compose")
 _STAGE_HELP = {
@@ -30,7 +30,7 @@ class PerformancePanel:
     """Times of the newest pictures, and memory."""
 
     title = "Performance"
-    dock: Dock = "right"
+    dock: Dock = "right_low"
 
     def __init__(self) -> None:
         """Begin with an empty plot."""

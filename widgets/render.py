@@ -12,7 +12,7 @@ from splatviz_app.scenes import drawing_device
 from splatviz_app.session import Session
 from widgets import fields
 from widgets.fields import Color, Number
-from widgets.panel import Dock
+from splatviz_app.window import Dock
 
 _PLAIN = ViewSettings()
 
@@ -60,7 +60,7 @@ class RenderPanel:
     """Mode, background, size, and the machinery."""
 
     title = "Render"
-    dock: Dock = "left_low"
+    dock: Dock = "right"
 
     def __init__(self) -> None:
         """Ask nothing of the machine yet."""

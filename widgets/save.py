@@ -17,7 +17,7 @@ from widgets import fields
 from widgets.fields import Number
 from widgets.file_dialog import FileDialog
 from widgets.jobs import draw_job
-from widgets.panel import Dock
+from splatviz_app.window import Dock
 
 _VIEWPORT, _CUSTOM = "viewport", "custom"
 _SIZES = {
@@ -59,7 +59,7 @@ class SavePanel:
     """What to save, how, and where to."""
 
     title = "Save"
-    dock: Dock = "right"
+    dock: Dock = "right_low"
 
     def __init__(self) -> None:
         """Propose a square picture and a head for Unity."""

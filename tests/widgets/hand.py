@@ -12,7 +12,7 @@ from typing import Any
 from imgui_bundle import imgui, implot
 
 from splatviz_app.session import Session
-from widgets.panel import Panel
+from splatviz_app.window import Panel
 
 Point = tuple[float, float]
 
