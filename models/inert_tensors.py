@@ -191,6 +191,7 @@ def describe(value: object) -> str:
     if isinstance(value, Object):
         return f"a call of {quoted(_name(value.maker) or 'something computed')}"
     names = {Pairs: "a dict", Span: "a byte string", type(None): "nothing", str: "a text"}
+    names |= {int: "a number", float: "a number"}
     return names.get(type(value), f"a {type(value).__name__}")
 
 

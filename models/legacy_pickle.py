@@ -132,7 +132,7 @@ class _Published:
         if not isinstance(root, Pairs) and _class_name(root) not in _DICTS:
             raise MalformedPickle(f"holds {describe(root)}, not a dict of networks. {_WHICH}")
         entries = self._named(root)
-        found = [name for name, value in entries.items() if self._is_network(value)]
+        found = {name: value for name, value in entries.items() if self._is_network(value)}
         values: dict[str, object] = {}
         for name, value in entries.items():
             if name in _NETWORK_NAMES and name not in found and value is not None:
@@ -142,8 +142,11 @@ class _Published:
         if not found:
             names = ", ".join(quoted(name) for name in list(entries)[:5]) or "nothing"
             raise MalformedPickle(f"holds no network, only {names}. {_WHICH}")
-        wanted = [name for name in found if only is None or name in only]
-        networks = {name: self._network(name, entries[name]) for name in wanted}
+        networks = {
+            name: self._network(name, value)
+            for name, value in found.items()
+            if only is None or name in only
+        }
         self._progress.finish()
         return PublishedFile(networks, values)
 
