@@ -80,6 +80,7 @@ class Session:
         self.show_shortcuts = False
         self.wants_quit = False
         self.opening: Job | None = None
+        self._opening_scene: Scene | None = None  # what `opening` opens
         self._sent: RenderRequest | None = None
         self._full_seconds = 0.0  # what the newest picture of full size took to rasterize
         self._failure: object = None
@@ -190,12 +191,15 @@ class Session:
 
     @property
     def is_settled(self) -> bool:
-        """Whether the picture shown is the final one of the present document."""
-        frame = self.engine.frame
-        return (
-            not self.engine.jobs
-            and not self.engine.is_drawing
-            and (self.scene is None or (frame is not None and frame.request == self._sent))
+        """Whether what is shown, a picture or its failure, is final for the present document."""
+        if self.opening is not None or self.engine.jobs or self.engine.is_drawing:
+            return False
+        request, frame = self.request(), self.engine.frame
+        if request is None:
+            return self.scene is None
+        failed = self.engine.failure is not None
+        return request == self._sent and (
+            failed or (frame is not None and frame.request == request)
         )
 
     def request(self, moving: bool = False) -> RenderRequest | None:
@@ -227,6 +231,7 @@ class Session:
         if self.opening is not None:
             self.opening.cancel()
         name = Path(scene.path).name
+        self._opening_scene = scene
         self.opening = self.start_job(f"Open {name}", open_scene(scene, self.library, show))
 
     def _refresh(self, moving: bool) -> None:
@@ -256,24 +261,28 @@ class Session:
         return self.latent != self.history.present.latent
 
     def _conclude(self, job: Job) -> None:
-        if job is self.opening:
+        was_opening = job is self.opening
+        if was_opening:
             self.opening = None
         if job.state is JobState.FAILED:
             assert job.error is not None
             self.report(job.error, job.details)
-            if self.scene is not None and self.opened is None and self.opening is None:
-                self.document = replace(self.document, scene=None)  # it cannot be shown any more
         elif job.state is JobState.CANCELLED:
             self.say(f"{job.title}: cancelled")
         elif isinstance(job.result, OpenedScene):
             self._show(job.result)
         elif isinstance(job.result, SavedFile):
             self.say(job.result.sentence)
+        unopened = was_opening and job.state is not JobState.DONE and self.opened is None
+        if unopened and self.scene == self._opening_scene:
+            self.document = replace(self.document, scene=None)  # it cannot be shown any more
 
     def _show(self, opened: OpenedScene) -> None:
         if not opened.show:
             return
         self.document = replace(self.document, scene=opened.scene)
+        if self.engine.frame is None:  # an empty window is nothing to go back to
+            self.history = History(self.document)
         self.preferences = self.preferences.with_recent(opened.scene.path)
         self.banner = ""
 
