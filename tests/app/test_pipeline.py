@@ -15,7 +15,7 @@ from renderer.camera import OrbitRig
 from renderer.errors import BackendError
 from renderer.formats.ply import write_ply
 from renderer.gaussians import Gaussians
-from renderer.rasterize import rasterize
+from renderer.rasterize import default_backend, rasterize
 from renderer.spherical_harmonics import rgb_to_dc
 from renderer.tonemap import checker, to_bytes
 from splatviz_app.pipeline import LastValue, Pipeline, RenderRequest, ViewSettings
@@ -49,7 +49,7 @@ def showing(gaussians, **changes):
     """A pipeline that knows one head, and a request for it."""
     library = Library()
     library.add(SCENE, OpenedPly(gaussians.to(drawing_device())))
-    request = RenderRequest(SCENE, None, OrbitRig(), ViewSettings(), (W, H), backend="torch")
+    request = RenderRequest(SCENE, None, OrbitRig(), ViewSettings(), (W, H))
     return Pipeline(library), replace(request, **changes)
 
 
@@ -80,7 +80,7 @@ def test_the_picture_is_that_of_the_rasterizer():
     image = pipeline(request).image
 
     expected = rasterize(
-        head, rig.camera(), (W, H), background=torch.tensor(background), backend="torch"
+        head.to(drawing_device()), rig.camera(), (W, H), background=torch.tensor(background)
     )
     np.testing.assert_array_equal(image[..., :3], to_bytes(expected.color))
 
@@ -238,7 +238,8 @@ def test_only_broken_splats_are_a_picture_of_the_background_too():
 def test_the_backend_that_drew_is_named():
     pipeline, request = showing(blob())
 
-    assert pipeline(request).backend == "torch"
+    assert pipeline(request).backend == default_backend(drawing_device())
+    assert pipeline(replace(request, backend="torch")).backend == "torch"
 
 
 # ---- each stage once
@@ -393,7 +394,7 @@ def test_after_a_failure_the_old_head_is_not_shown_under_the_new_name():
 def test_the_same_request_is_the_same_picture_to_the_bit(generator_file):
     request = RenderRequest(
         scene_for(generator_file), LatentSettings(seed=5, x=0.3, y=0.1), OrbitRig(yaw=0.2),
-        ViewSettings(), (W, H), backend="torch",
+        ViewSettings(), (W, H),
     )  # fmt: skip
 
     first, second = (Pipeline(Library())(request).image for _ in range(2))
@@ -402,9 +403,7 @@ def test_the_same_request_is_the_same_picture_to_the_bit(generator_file):
 
 
 def test_a_head_that_is_not_open_yet_is_opened(head_ply):
-    request = RenderRequest(
-        scene_for(head_ply), None, OrbitRig(), ViewSettings(), (W, H), backend="torch"
-    )
+    request = RenderRequest(scene_for(head_ply), None, OrbitRig(), ViewSettings(), (W, H))
 
     assert Pipeline(Library())(request).summary.splats == 7
 
@@ -415,9 +414,7 @@ def test_a_file_that_was_saved_anew_is_shown_anew(tmp_path):
 
     def shown():
         scene = scene_for(path)
-        return pipeline(
-            RenderRequest(scene, None, OrbitRig(), ViewSettings(), (W, H), backend="torch")
-        )
+        return pipeline(RenderRequest(scene, None, OrbitRig(), ViewSettings(), (W, H)))
 
     write_ply(path, blob((1.0, 0.0, 0.0)))
     red = shown()
