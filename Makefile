@@ -28,4 +28,4 @@ bench: ## the figures of benchmarks/RESULTS.md, measured here
 
 shots: ## the pictures in docs/
 	@sh setup.sh run
-	@$(headless) $(python) main.py --fresh --screenshot docs/window.png --replace
+	@$(headless) $(python) main.py --fresh --screenshot docs/window.png

@@ -70,7 +70,10 @@ class Arguments:
 def main() -> int:
     """Do what the command line says; 0 if that went well."""
     parser_settings = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)
-    arguments = tyro.cli(Arguments, prog="python main.py", config=parser_settings, epilog=_EXAMPLES)
+    about = f"{Arguments.__doc__}\n\n{_EXAMPLES}"
+    arguments = tyro.cli(
+        Arguments, prog="python main.py", description=about, config=parser_settings
+    )
     from renderer.errors import SplatheadError
 
     try:
