@@ -95,7 +95,8 @@ def save_head(
     yield Step(1, 2, f"Writing {gaussians.count:,} splats")
     path = unused_name(path)
     dropped = write_ply(path, gaussians, PROFILES[profile])
-    left_out = f", {dropped:,} broken splats left out" if dropped else ""
+    splats = "splat" if dropped == 1 else "splats"
+    left_out = f", {dropped:,} broken {splats} left out" if dropped else ""
     label = PROFILES[profile].label
     return SavedFile(path, f"Saved {path.name} for {label}{left_out} in {path.parent}")
 

@@ -155,21 +155,24 @@ def write_ply(
         SaveError: It cannot be written, or no splat is left; what was there before is untouched.
     """
     assert not gaussians.batch_shape, gaussians.batch_shape
-    head = gaussians.detach().to("cpu", torch.float32)
-    finite = head.finite()
-    head = mirrored(head if bool(finite.all()) else head.select(finite), profile.frame)
-    if head.count == 0:
-        raise SaveError(path, "was not saved: no splats are left. Undo the last edit, then save.")
-    names, matrix = _columns(head, profile)
-    # A plain file gets no comments at all: some readers know none.
-    note = (
-        {**(note or {}), "profile": profile.key, "frame": profile.frame}
-        if note or profile.frame
-        else {}
-    )
-    header = _header_text(names, head.count, note)
-    with atomic_write(path) as file:
-        file.write(header)
+    with atomic_write(
+        path
+    ) as file:  # first: whatever fails below, a name that was reserved goes free
+        head = gaussians.detach().to("cpu", torch.float32)
+        finite = head.finite()
+        head = mirrored(head if bool(finite.all()) else head.select(finite), profile.frame)
+        if head.count == 0:
+            raise SaveError(
+                path, "was not saved: no splats are left. Undo the last edit, then save."
+            )
+        names, matrix = _columns(head, profile)
+        # A plain file gets no comments at all: some readers know none.
+        note = (
+            {**(note or {}), "profile": profile.key, "frame": profile.frame}
+            if note or profile.frame
+            else {}
+        )
+        file.write(_header_text(names, head.count, note))
         file.write(matrix.data)
     return gaussians.count - head.count
 
