@@ -104,6 +104,7 @@ def _new_session(arguments: Arguments) -> Session:
     if arguments.backend is not None:
         preferences = replace(preferences, backend=arguments.backend)
     session = new_session(preferences)
+    _check_latent(arguments)
     x, y = arguments.at
     session.latent = LatentSettings(
         seed=arguments.seed, x=x, y=y, psi=arguments.psi, space=arguments.space
@@ -111,6 +112,20 @@ def _new_session(arguments: Arguments) -> Session:
     angles = {"yaw": math.radians(arguments.yaw), "pitch": math.radians(arguments.pitch)}
     session.rig = controls.limited(OrbitRig(**angles, radius=arguments.radius))
     return session
+
+
+def _check_latent(arguments: Arguments) -> None:
+    """Refuse what is no place in a latent space, in a sentence."""
+    import math
+
+    from renderer.errors import SplatheadError
+
+    if not 0 <= arguments.seed < 2**32:
+        raise SplatheadError(f"--seed is a number from 0 to {2**32 - 1}, not {arguments.seed}.")
+    if not math.isfinite(arguments.psi):
+        raise SplatheadError("--psi is a number from -1 to 2; use 0.7 if in doubt.")
+    if not all(map(math.isfinite, arguments.at)):
+        raise SplatheadError("--at is a place on the latent map: two numbers from -1 to 1.")
 
 
 def _make_files(arguments: Arguments) -> None:
