@@ -42,10 +42,10 @@ def checkpoint_facts(summary: CheckpointSummary) -> Facts:
     """What a checkpoint says of itself, for the eye; what it does not say is left out."""
     facts = [
         ("Kind", summary.kind[:1].upper() + summary.kind[1:]),
-        ("Architecture", summary.architecture),
+        ("Architecture", summary.architecture.upper()),
         ("Resolution", f"{summary.resolution} px"),
         ("Splats", f"{summary.splats:,}"),
-        ("Parameters", f"{summary.parameters / 1e6:.1f} million"),
+        ("Parameters", f"{summary.parameters:,}"),
     ]
     if summary.images_seen is not None:
         facts.append(("Trained on", f"{summary.images_seen:,} pictures"))
@@ -86,6 +86,9 @@ def _vertex_facts(header: Header, path: Path) -> Facts:
     facts = [
         ("Kind", "Splats in a .ply"),
         ("Splats", f"{vertex.count:,}"),
-        ("Colour", f"Spherical harmonics, degree {degree}" if degree else "The same from all sides"),
+        (
+            "Colour",
+            f"Spherical harmonics, degree {degree}" if degree else "The same from all sides",
+        ),
     ]
     return (*facts, ("Saved for", str(profile))) if profile else tuple(facts)

@@ -23,6 +23,7 @@ if sys.platform == "linux":
         "x11" if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") else "egl",
     )
 
+import OpenGL
 from imgui_bundle import hello_imgui, imgui, immapp  # before glfw: both then share one library
 
 from renderer.errors import SplatheadError
@@ -31,6 +32,9 @@ from splatviz_app.session import Picture, Session
 
 if TYPE_CHECKING:
     from splatviz_app.pipeline import RenderResult
+
+# ImGui's own drawing shares the context; an error it leaves behind would be raised from our next call.
+OpenGL.ERROR_CHECKING = False
 
 Dock = Literal["main", "left", "left_low", "right", "right_low", "bottom"]
 SIZE = (1280, 800)  # px, of a first start

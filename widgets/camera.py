@@ -11,9 +11,9 @@ from renderer.errors import SplatheadError
 from splatviz_app import controls
 from splatviz_app.pose import parse_pose, pose_text
 from splatviz_app.session import Session
+from splatviz_app.window import Dock
 from widgets import fields
 from widgets.fields import Number
-from splatviz_app.window import Dock
 
 _PLAIN = OrbitRig()
 _DEGREES = 180 / math.pi
@@ -151,4 +151,3 @@ def _angle(number: Number, radians: float) -> float:
     before = radians * _DEGREES
     after = fields.drag(number, before)
     return radians if after == before else after / _DEGREES
-

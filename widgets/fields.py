@@ -100,7 +100,10 @@ def quiet_color() -> imgui.ImVec4:
     text = imgui.get_style_color_vec4(imgui.Col_.text)
     faint = imgui.get_style_color_vec4(imgui.Col_.text_disabled)
     return imgui.ImVec4(
-        (text.x + faint.x) / 2, (text.y + faint.y) / 2, (text.z + faint.z) / 2, (text.w + faint.w) / 2
+        (text.x + faint.x) / 2,
+        (text.y + faint.y) / 2,
+        (text.z + faint.z) / 2,
+        (text.w + faint.w) / 2,
     )
 
 
@@ -162,24 +165,14 @@ def slider(number: Number, value: float) -> float:
 
 def vector(number: Number, value: Vector) -> Vector:
     """Three numbers of one kind: x, y, z."""
-    label(number.label)
-    changed, new = imgui.drag_float3(
-        f"##{number.label}",
-        list(value),
-        number.speed,
-        number.low,
-        number.high,
-        number.format,
-        _ALWAYS_CLAMP,
-    )
-    tooltip(f"{number.help}\nDrag, or double-click to type.")
-    if changed:  # the two that were not touched keep their bits: ImGui has only half of them
-        x, y, z = (
-            old if abs(old - now) <= 1e-6 * abs(old) else number.limited(now)
-            for old, now in zip(value, new, strict=True)
-        )
-        value = (x, y, z)
-    return _resettable(number.label, value, (number.default,) * 3)
+    x, y, z = _several(number, value)
+    return (x, y, z)
+
+
+def pair(number: Number, value: tuple[float, float]) -> tuple[float, float]:
+    """Two numbers of one kind: x, y."""
+    x, y = _several(number, value)
+    return (x, y)
 
 
 def whole(number: Number, value: int, step: int = 1) -> int:
@@ -311,6 +304,21 @@ def empty(headline: str, advice: str) -> None:
     imgui.pop_text_wrap_pos()
     gap(0.1)
     muted(advice)
+
+
+def _several(number: Number, value: tuple[float, ...]) -> tuple[float, ...]:
+    """Numbers of one kind in one row, each to drag or to type."""
+    label(number.label)
+    draw = {2: imgui.drag_float2, 3: imgui.drag_float3}[len(value)]
+    name, speed, limits = f"##{number.label}", number.speed, (number.low, number.high)
+    changed, new = draw(name, list(value), speed, *limits, number.format, _ALWAYS_CLAMP)
+    tooltip(f"{number.help}\nDrag, or double-click to type.")
+    if changed:  # those that were not touched keep their bits: ImGui has only half of them
+        value = tuple(
+            old if abs(old - now) <= 1e-6 * abs(old) else number.limited(now)
+            for old, now in zip(value, new, strict=True)
+        )
+    return _resettable(number.label, value, (number.default,) * len(value))
 
 
 def _resettable(name: str, value: T, default: T, format: str = "") -> T:

@@ -27,7 +27,9 @@ class FileDialog:
     def __init__(self, key: str) -> None:
         """Prepare a dialog; `key` tells it from others of the window."""
         self._key = key
-        self._native: portable_file_dialogs.open_file | portable_file_dialogs.select_folder | None = None
+        self._native: (
+            portable_file_dialogs.open_file | portable_file_dialogs.select_folder | None
+        ) = None
         self._in_window = False
         self._polled = -1  # the frame of the window in which `poll` was last asked
 
@@ -52,8 +54,8 @@ class FileDialog:
             filters = [f"Heads ({patterns})", patterns, "All files", "*"]
             self._native = portable_file_dialogs.open_file(title, start, filters)
         else:
-            wanted = ",".join(suffixes)
-            self._show(title, f"Heads ({wanted}){{{wanted}}},.*", start)
+            # The dialog takes a comma outside of braces for the next filter.
+            self._show(title, f"Heads ({' '.join(suffixes)}){{{','.join(suffixes)}}},.*", start)
 
     def choose_folder(self, title: str = "Choose a folder", folder: Path | None = None) -> None:
         """Ask for one existing folder."""

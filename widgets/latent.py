@@ -10,14 +10,15 @@ from imgui_bundle import imgui
 from models.latents import MAX_PSI, MIN_PSI, NODES, LatentSettings, LatentSpace
 from splatviz_app.scenes import OpenedGenerator
 from splatviz_app.session import Session
+from splatviz_app.window import Dock
 from widgets import fields
 from widgets.fields import Number
 from widgets.pad import Pad
-from splatviz_app.window import Dock
 
 _PLAIN = LatentSettings()
 _LAST_SEED = 2**31 - 1
-_LARGEST_PAD = 24.0  # em
+_SMALLEST_PAD, _LARGEST_PAD = 11.0, 24.0  # em
+_ROWS_BELOW = 6  # below the pad
 
 PSI = Number(
     "Truncation ψ",
@@ -46,12 +47,15 @@ _RANDOM_HELP = {
 _IGNORES_CAMERA = "This model ignores the camera: CGS-GAN was trained without it."
 
 
-def _axis(name: str, help: str, default: float) -> Number:
-    return Number(name, help, default, -1.0, 1.0, "%.4f", speed=0.0005)
-
-
-X = _axis("x", "Place on the pad, -1 at its left to 1 at its right.", _PLAIN.x)
-Y = _axis("y", "Place on the pad, -1 at its bottom to 1 at its top.", _PLAIN.y)
+PLACE = Number(
+    "Place",
+    "Where on the pad: x from -1 at its left to 1, y from -1 at its bottom to 1.",
+    default=0.0,
+    low=-1.0,
+    high=1.0,
+    format="%.3f",
+    speed=0.0005,
+)
 
 
 class LatentPanel:
@@ -92,26 +96,28 @@ class LatentPanel:
         elif session.scene is None:
             fields.empty(
                 "No generator is open.",
-                "Open one in the Head panel (.pkl or .safetensors) to walk its latent space.",
+                "Open one in the Head panel to walk its latent space.",
             )
         else:
             fields.empty(
                 "A .ply file holds one head.",
-                "Open a generator (.pkl or .safetensors) to walk its latent space.",
+                "Open a generator to walk its latent space.",
             )
 
     def _draw_pad(self, latent: LatentSettings) -> LatentSettings:
-        space = imgui.get_content_region_avail().x
-        side = min(space, fields.em(_LARGEST_PAD))
-        imgui.set_cursor_pos_x(imgui.get_cursor_pos_x() + (space - side) / 2)
-        x, y = self._pad.draw("##Pad", (latent.x, latent.y), side)
+        space = imgui.get_content_region_avail()
+        # As large as it can be while what lies below stays in sight.
+        below = _ROWS_BELOW * imgui.get_frame_height_with_spacing() + fields.em(1)
+        side = max(fields.em(_SMALLEST_PAD), min(space.y - below, fields.em(_LARGEST_PAD)))
+        side = min(side, space.x)
+        imgui.set_cursor_pos_x(imgui.get_cursor_pos_x() + (space.x - side) / 2)
+        place = self._pad.draw("##Pad", (latent.x, latent.y), side)
         fields.tooltip(
             "Click or drag to walk between the heads of this seed. Each dot is one head. "
             "Shift: ten times finer. Arrows nudge, with Ctrl further."
         )
-        if (x, y) != (latent.x, latent.y):
-            latent = replace(latent, x=x, y=y)
-        return replace(latent, x=fields.drag(X, latent.x), y=fields.drag(Y, latent.y))
+        x, y = fields.pair(PLACE, place)
+        return replace(latent, x=x, y=y)
 
     def _draw_seed(self, latent: LatentSettings) -> LatentSettings:
         latent = replace(latent, seed=fields.whole(SEED, latent.seed))
@@ -151,4 +157,6 @@ def _draw_conditioning(conditions: bool) -> None:
     """Say what the model makes of the camera; there is nothing to choose where it makes nothing."""
     shown = {"frontal": "Frontal camera"} if conditions else {"frontal": "None"}
     with fields.unless("" if conditions else _IGNORES_CAMERA):
-        fields.combo("Conditioning", "Which camera the model is told while it maps.", "frontal", shown)
+        fields.combo(
+            "Conditioning", "Which camera the model is told while it maps.", "frontal", shown
+        )

@@ -13,10 +13,10 @@ from splatviz_app.engine import Job, JobState
 from splatviz_app.inspection import Facts, Inspection, checkpoint_facts, inspect_file
 from splatviz_app.scenes import SAMPLE_HEAD, SUFFIXES, OpenedGenerator, PlyHead
 from splatviz_app.session import Session
+from splatviz_app.window import Dock
 from widgets import fields
 from widgets.file_dialog import FileDialog
 from widgets.jobs import draw_job
-from splatviz_app.window import Dock
 
 _AXES: dict[Frame | None, str] = {
     None: "From the file",
@@ -47,7 +47,7 @@ class LoadPanel:
         self._inspect_dialog = FileDialog("inspect head")
         self._inspecting: Job | None = None
         self._missing: set[str] = set()  # of the recent files
-        self._checked = (-1.0, ())  # when, and which recent files
+        self._checked: tuple[float, tuple[str, ...]] = (0.0, ())  # when, and which recent files
 
     def visible(self, session: Session) -> bool:
         """Always."""
@@ -212,4 +212,3 @@ def _draw_facts(facts: Facts) -> None:
 def _folder_of(session: Session) -> Path | None:
     """Where the dialog begins: beside the newest file."""
     return Path(session.preferences.recent[0]).parent if session.preferences.recent else None
-

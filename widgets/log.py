@@ -8,8 +8,8 @@ from imgui_bundle import imgui
 
 from splatviz_app.log import Level, LogEntry
 from splatviz_app.session import Session
-from widgets import fields
 from splatviz_app.window import Dock
+from widgets import fields
 
 _SHOWN: dict[str, tuple[Level, ...]] = {
     "All": ("info", "warning", "error"),
@@ -40,7 +40,11 @@ class LogPanel:
         self._draw_bar(session, entries)
         if imgui.begin_child("##Entries"):
             if not entries:
-                none = "Nothing has happened yet." if self._filter == "All" else "Nothing of that kind."
+                none = (
+                    "Nothing has happened yet."
+                    if self._filter == "All"
+                    else "Nothing of that kind."
+                )
                 fields.muted(none)
             for number, entry in enumerate(entries):
                 imgui.push_id(number)

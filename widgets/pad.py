@@ -76,14 +76,14 @@ class Pad:
         paint.add_line((corner.x, y), (far.x, y), line)
         paint.add_line((x, corner.y), (x, far.y), line)
         paint.add_circle_filled((x, y), fields.em(0.42), _shade(imgui.Col_.window_bg))
-        paint.add_circle_filled((x, y), fields.em(0.30), _shade(imgui.Col_.slider_grab_active))
+        paint.add_circle_filled((x, y), fields.em(0.30), _shade(imgui.Col_.text))
         paint.add_circle((x, y), fields.em(0.42), _shade(imgui.Col_.text, 0.9), 0, 1.5)
         paint.pop_clip_rect()
-        edge = imgui.Col_.slider_grab_active if self._listens else imgui.Col_.border
-        paint.add_rect(corner, far, _shade(edge, 0.9 if active else 0.6), rounding)
+        border = _shade(imgui.Col_.border, 1.0 if active else 0.6)
+        paint.add_rect(corner, far, _accent(1.0) if self._listens else border, rounding)
 
     def _paint_nodes(self, paint: imgui.ImDrawList, corner: imgui.ImVec2, side: float) -> None:
-        dot, radius = _shade(imgui.Col_.text, 0.28), fields.em(0.09)
+        dot, radius = _shade(imgui.Col_.text, 0.35), fields.em(0.10)
         middles = [-1 + (2 * i + 1) / self._nodes for i in range(self._nodes)]
         for y in middles:
             for x in middles:
@@ -92,9 +92,9 @@ class Pad:
     def _paint_trail(self, paint: imgui.ImDrawList, corner: imgui.ImVec2, side: float) -> None:
         places = [_pixel(place, corner, side) for place in self._trail]
         for i, (a, b) in enumerate(pairwise(places), start=1):
-            fade = 0.55 * i / len(places)
-            paint.add_line(a, b, _shade(imgui.Col_.slider_grab, fade), 1.5)
-            paint.add_circle_filled(a, fields.em(0.12), _shade(imgui.Col_.slider_grab, fade))
+            fade = 0.9 * i / len(places)
+            paint.add_line(a, b, _accent(fade), 2.0)
+            paint.add_circle_filled(a, fields.em(0.12), _accent(fade))
 
 
 def _follow_keys(place: Place) -> Place:
@@ -124,6 +124,11 @@ def _pixel(place: Place, corner: imgui.ImVec2, side: float) -> tuple[float, floa
 def _clamped(place: Place) -> Place:
     x, y = (round(min(max(way, -1.0), 1.0), 4) for way in place)
     return (x, y)
+
+
+def _accent(alpha: float) -> int:
+    """The theme's colour of what is chosen."""
+    return _shade(imgui.Col_.tab_selected, alpha)
 
 
 def _shade(color: int, alpha: float = 1.0) -> int:

@@ -12,8 +12,8 @@ from imgui_bundle import imgui, implot
 
 from splatviz_app.pipeline import RenderResult
 from splatviz_app.session import Session
-from widgets import fields
 from splatviz_app.window import Dock
+from widgets import fields
 
 _STAGES = ("synthesize", "activate", "rasterize", "compose")
 _STAGE_HELP = {
@@ -62,29 +62,34 @@ class PerformancePanel:
         flags = imgui.TableFlags_.row_bg | imgui.TableFlags_.sizing_stretch_prop
         if not imgui.begin_table("##Stages", 2, flags):
             return
-        for stage in _STAGES:
+        for i, stage in enumerate(_STAGES):
             seconds = result.seconds.get(stage)
-            _stage_row(stage.capitalize(), "kept" if seconds is None else _ms(seconds))
+            color = implot.get_colormap_color(i)  # as ImPlot takes them for the bars
+            _stage_row(stage.capitalize(), "kept" if seconds is None else _ms(seconds), color)
             fields.tooltip(_STAGE_HELP[stage])
         _stage_row("Picture", _ms(sum(result.seconds.values())))
         imgui.end_table()
 
     def _draw_plot(self) -> None:
-        flags = implot.Flags_.no_menus | implot.Flags_.no_mouse_text | implot.Flags_.no_box_select
-        if not implot.begin_plot("##Milliseconds per picture", (-1, fields.em(10)), flags):
+        flags = (
+            implot.Flags_.no_menus
+            | implot.Flags_.no_mouse_text
+            | implot.Flags_.no_box_select
+            | implot.Flags_.no_legend
+        )
+        if not implot.begin_plot("##Milliseconds per picture", (-1, fields.em(9)), flags):
             return
-        hidden = implot.AxisFlags_.no_decorations | implot.AxisFlags_.lock
-        implot.setup_axes("", "ms", hidden, implot.AxisFlags_.auto_fit)
-        implot.setup_axis_limits(implot.ImAxis_.x1, 0, _KEPT, implot.Cond_.always)
-        outside = implot.LegendFlags_.horizontal | implot.LegendFlags_.outside
-        implot.setup_legend(implot.Location_.north, outside)
         times = np.zeros((len(_STAGES), _KEPT))  # ms, newest at the right
         times[:, _KEPT - len(self._times) :] = np.array(self._times).T
-        stacked = implot.BarGroupsFlags_.stacked
-        spent = times.max(axis=1) > 0
-        names = [stage for stage, some in zip(_STAGES, spent, strict=True) if some]
-        bars = times[spent].ravel()  # ImPlot finds the rows by their names
-        implot.plot_bar_groups(names, bars, 0.9, 0.5, implot.Spec(flags=stacked))
+        locked = implot.AxisFlags_.lock
+        implot.setup_axes("", "ms", implot.AxisFlags_.no_decorations | locked, locked)
+        # A first picture takes seconds, while kernels compile; it must not flatten all others.
+        usual = float(np.percentile(np.array(self._times).sum(axis=1), 95))
+        limits = (0, _KEPT, 0, max(1.0, 1.2 * usual))
+        implot.setup_axes_limits(*limits, implot.Cond_.always)
+        stacked = implot.Spec(flags=implot.BarGroupsFlags_.stacked)
+        # ImPlot finds the rows of the flat array by their names.
+        implot.plot_bar_groups(list(_STAGES), times.ravel(), 0.9, 0.5, stacked)
         implot.end_plot()
 
     def _draw_facts(self, result: RenderResult) -> None:
@@ -102,13 +107,23 @@ class PerformancePanel:
         fields.fact("Splats", f"{result.summary.splats:,}")
         fields.fact("Rasterizer", f"{result.backend}, {result.request.precision}")
         fields.fact(
-            "Memory", f"{self._memory / 2**20:,.0f} MiB", "Of this program, the graphics card's not counted."
+            "Memory",
+            f"{self._memory / 2**20:,.0f} MiB",
+            "Of this program, the graphics card's not counted.",
         )
 
 
-def _stage_row(name: str, value: str) -> None:
+def _stage_row(name: str, value: str, color: imgui.ImVec4 | None = None) -> None:
     imgui.table_next_row()
     imgui.table_next_column()
+    corner, side = imgui.get_cursor_screen_pos(), fields.em(0.7)
+    imgui.dummy((side, side))
+    imgui.same_line()
+    if color is not None:
+        low = (corner.x, corner.y + fields.em(0.15))
+        high = (corner.x + side, low[1] + side)
+        shade = imgui.get_color_u32(color)
+        imgui.get_window_draw_list().add_rect_filled(low, high, shade, fields.em(0.12))
     imgui.text_colored(fields.quiet_color(), name)
     imgui.table_next_column()
     space = imgui.get_content_region_avail().x - imgui.calc_text_size(value).x

@@ -10,9 +10,9 @@ from splatviz_app.pipeline import ViewSettings
 from splatviz_app.preferences import PrecisionChoice
 from splatviz_app.scenes import drawing_device
 from splatviz_app.session import Session
+from splatviz_app.window import Dock
 from widgets import fields
 from widgets.fields import Color, Number
-from splatviz_app.window import Dock
 
 _PLAIN = ViewSettings()
 
@@ -49,7 +49,7 @@ _PRECISION_WHYS: dict[PrecisionChoice, str] = {
     "float32": "Every number of the network in float32.",
     "fast": "bfloat16 where the processor has it: about half the time, differences below sight.",
 }
-_BACKEND_NAMES: dict[BackendName, str] = {
+_BACKEND_NAMES: dict[BackendName | None, str] = {
     "torch": "torch (reference, slow)",
     "cpu": "cpu (compiled)",
     "gsplat": "gsplat (CUDA)",
@@ -126,9 +126,7 @@ class RenderPanel:
             )
             fields.label("")
             pressed = fields.buttons(tuple(_QUICK_COLORS), _QUICK_HELP)
-        return replace(
-            view, checker=False, background=_QUICK_COLORS[pressed] if pressed else color
-        )
+        return replace(view, checker=False, background=_QUICK_COLORS[pressed] if pressed else color)
 
     def _draw_backend(self, session: Session) -> None:
         if self._automatic is None:  # asked once: finding CUDA takes a moment
@@ -136,8 +134,7 @@ class RenderPanel:
             self._whys = {
                 name: f"- {why}" for name, why in available_backends().items() if why is not None
             }
-        options: dict[BackendName | None, str] = {None: f"Automatic ({self._automatic})"}
-        options |= _BACKEND_NAMES
+        options = {None: f"Automatic ({self._automatic})", **_BACKEND_NAMES}
         backend = fields.combo(
             "Rasterizer",
             "What turns splats into pixels. All draw the same picture, at different speed.",

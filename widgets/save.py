@@ -13,11 +13,11 @@ from renderer.rasterize import MAX_SIDE
 from splatviz_app.engine import Job
 from splatviz_app.export import PictureOptions, save_head, save_picture
 from splatviz_app.session import Session
+from splatviz_app.window import Dock
 from widgets import fields
 from widgets.fields import Number
 from widgets.file_dialog import FileDialog
 from widgets.jobs import draw_job
-from splatviz_app.window import Dock
 
 _VIEWPORT, _CUSTOM = "viewport", "custom"
 _SIZES = {

@@ -19,7 +19,7 @@ Point = tuple[float, float]
 # The functions of ImGui that draw an item named by their first argument.
 _ITEMS = (
     "button", "small_button", "invisible_button", "checkbox", "radio_button", "selectable",
-    "drag_float", "drag_float3", "slider_float", "input_int", "input_text", "color_edit3",
+    "drag_float", "drag_float2", "drag_float3", "slider_float", "input_int", "input_text", "color_edit3",
     "input_text_with_hint", "input_text_multiline", "begin_combo", "menu_item",
 )  # fmt: skip
 _TEXTS = {"text_unformatted": 0, "text_colored": 1, "text_wrapped": 0, "separator_text": 0}
@@ -173,7 +173,9 @@ class Hand:
         """Right-click an item and take Reset."""
         self.click(label, at, button=1)
         self.frames(2)
-        self.click(next(name for name in self._rects if name.startswith("Reset to") or name == "Reset"))
+        self.click(
+            next(name for name in self._rects if name.startswith("Reset to") or name == "Reset")
+        )
         self.frames(2)
 
     # ---- how it sees
