@@ -1,3 +1,5 @@
+"""Published files are read as inert data, whatever they contain."""
+
 import builtins
 import collections
 import contextlib
