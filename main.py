@@ -109,8 +109,8 @@ def _new_session(arguments: Arguments) -> Session:
     session.latent = LatentSettings(
         seed=arguments.seed, x=x, y=y, psi=arguments.psi, space=arguments.space
     )
-    angles = {"yaw": math.radians(arguments.yaw), "pitch": math.radians(arguments.pitch)}
-    session.rig = controls.limited(OrbitRig(**angles, radius=arguments.radius))
+    yaw, pitch = math.radians(arguments.yaw), math.radians(arguments.pitch)
+    session.rig = controls.limited(OrbitRig(yaw, pitch, arguments.radius))
     return session
 
 
