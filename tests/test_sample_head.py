@@ -121,7 +121,7 @@ def test_the_face_looks_to_plus_z_and_the_back_is_hair(head):
 
 @pytest.mark.parametrize(
     ("yaw", "pitch"),
-    [(0, 0), (0.65, 0.1), (1.5, 0), (-1.5, 0.2), (2.4, 0.3), (np.pi, 0), (0.3, 1.4), (-0.4, 0.5)],
+    [(0, 0), (0.65, 0.1), (1.5, 0), (-1.5, 0.2), (2.4, 0.3), (np.pi, 0), (0.3, 1.4), (-0.4, 0.2)],
 )
 def test_nothing_shows_through(head, yaw, pitch):
     assert_no_holes(head, yaw, pitch)
