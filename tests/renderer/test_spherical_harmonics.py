@@ -59,6 +59,33 @@ def test_degree_one_has_the_signs_of_the_files(direction, expected):
     torch.testing.assert_close(basis[1:] / first, torch.tensor(expected))
 
 
+def legendre(l, m, x):
+    """Associated Legendre polynomial by its recurrence, with the Condon-Shortley phase (-1)^m."""
+    diagonal = (-1) ** m * math.prod(range(1, 2 * m, 2)) * (1 - x * x) ** (m / 2)
+    if l == m:
+        return diagonal
+    below, here = diagonal, x * (2 * m + 1) * diagonal
+    for degree in range(m + 2, l + 1):
+        below, here = here, ((2 * degree - 1) * x * here - (degree + m - 1) * below) / (degree - m)
+    return here
+
+
+def test_the_basis_is_the_real_harmonics_with_the_condon_shortley_phase():
+    directions = random_directions()
+    x, y, z = directions.unbind(-1)
+    angle = torch.atan2(y, x)
+    expected = []
+    for l in range(4):
+        for m in range(-l, l + 1):
+            order = abs(m)
+            norm = (2 * l + 1) / (4 * math.pi) * math.factorial(l - order)
+            norm = math.sqrt((2 if m else 1) * norm / math.factorial(l + order))
+            wave = torch.sin(order * angle) if m < 0 else torch.cos(order * angle)
+            expected.append(norm * wave * legendre(l, order, z))
+
+    torch.testing.assert_close(sh_basis(directions, 16), torch.stack(expected, dim=-1))
+
+
 @pytest.mark.parametrize("axis", ["x", "y", "z"])
 def test_a_mirrored_direction_changes_the_signs_that_frames_says(axis):
     directions = random_directions()
