@@ -104,7 +104,7 @@ class _Canvas:
             self._scratch.append(
                 layout.Scratch(
                     records=_aligned(layout.BATCH * layout.ROW, np.float32),
-                    bits=_aligned(256, np.int16),
+                    bits=_aligned(layout.BATCH, np.int16),
                     hits=_aligned(layout.BATCH + 16, np.int32),
                     blocks=_aligned(16 * 8 * 16, np.float32),
                     first=_aligned(256, np.float32),
@@ -269,14 +269,14 @@ class _Picture:
         return layout.Frame(
             records=array("records", count * layout.ROW, np.float32),
             tiles=array("tiles", count * 4, np.int32),
-            pairs=array("pairs", count, np.int64),
-            spare=array("spare", count, np.int64),
+            pairs=array("pairs", count + _LOOK_AHEAD, np.int64),
+            spare=array("spare", count + _LOOK_AHEAD, np.int64),
             chunks=array("chunks", chunks * layout.CHUNK_ROW, np.int64)[
                 : chunks * layout.CHUNK_ROW
             ],
             summary=array("summary", 4, np.int64),
             digits=array("digits", parts * DIGITS, np.int32),
-            counts=array("counts", parts * tiles, np.int32),
+            counts=array("counts", parts * (tiles + self.view.columns + 1), np.int32),
             starts=array("starts", tiles + 1, np.int32),
             lists=_NONE,
             places=_NONE,

@@ -79,11 +79,11 @@ def fetch_batch(frame, begin, count, left, top, scratch):  # noqa: ANN201, PLR09
             r[U] - left, r[V] - top, r[HALF_HEIGHT], r[SLOPE], r[CHORD], r[TIP], 0.25 * TILE
         )
         touched = select(lane_numbers() < count - k, touched, 0)
-        store_bit_planes(scratch.bits, k // 16, 16, touched)
+        store_bit_planes(scratch.bits, k // 16, BATCH // 16, touched)
     # The groups of sixteen that follow, up to the next 64 bits, hold nobody.
     for k in range((count + 15) // 16, (count + 63) // 64 * 4):
         for block in range(16):
-            put(scratch.bits, 16 * block + k, 0)
+            put(scratch.bits, BATCH // 16 * block + k, 0)
 
 
 @inlined
@@ -91,7 +91,7 @@ def list_hits(block, count, scratch):  # noqa: ANN201
     """List the records of a batch that touch a block; return how many."""
     hits = 0
     for word in range((count + 63) // 64):
-        bits = get_word(scratch.bits, 16 * block + 4 * word)
+        bits = get_word(scratch.bits, BATCH // 16 * block + 4 * word)
         while bits:
             put(scratch.hits, hits, (64 * word + lowest_bit(bits)) * ROW)
             hits += 1

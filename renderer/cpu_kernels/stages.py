@@ -73,7 +73,7 @@ def paint(team, parts, view, frame, layers, scratch):  # noqa: ANN201
     wait(team, 0, parts)
 
     if take(team, 1) == 0:
-        add_up_entries(parts, frame, tiles)
+        add_up_entries(parts, frame, view)
         finish(team, 1)
     wait(team, 1, 1)
 
