@@ -155,26 +155,18 @@ def write_ply(
         SaveError: It cannot be written, or no splat is left; what was there before is untouched.
     """
     assert not gaussians.batch_shape, gaussians.batch_shape
-    with atomic_write(
-        path
-    ) as file:  # first: whatever fails below, a name that was reserved goes free
-        head = gaussians.detach().to("cpu", torch.float32)
-        finite = head.finite()
-        head = mirrored(head if bool(finite.all()) else head.select(finite), profile.frame)
-        if head.count == 0:
-            raise SaveError(
-                path, "was not saved: no splats are left. Undo the last edit, then save."
-            )
+    with atomic_write(path) as file:  # first: if all else fails, it frees a reserved name
+        head = mirrored(gaussians.detach().to("cpu", torch.float32), profile.frame)
         names, matrix = _columns(head, profile)
-        # A plain file gets no comments at all: some readers know none.
-        note = (
-            {**(note or {}), "profile": profile.key, "frame": profile.frame}
-            if note or profile.frame
-            else {}
-        )
-        file.write(_header_text(names, head.count, note))
+        matrix = _without_broken_rows(matrix)
+        if not len(matrix):
+            sentence = "was not saved: no splats are left. Undo the last edit, then save."
+            raise SaveError(path, sentence)
+        if note or profile.frame:  # a plain file gets no comments: some readers know none
+            note = {**(note or {}), "profile": profile.key, "frame": profile.frame}
+        file.write(_header_text(names, len(matrix), note or {}))
         file.write(matrix.data)
-    return gaussians.count - head.count
+    return gaussians.count - len(matrix)
 
 
 def _columns(head: Gaussians, profile: PlyProfile) -> tuple[list[str], np.ndarray]:
@@ -192,6 +184,16 @@ def _columns(head: Gaussians, profile: PlyProfile) -> tuple[list[str], np.ndarra
     matrix[:, -7:-4] = head.log_scales.numpy()
     matrix[:, -4:] = head.quats.numpy()
     return names, matrix
+
+
+def _without_broken_rows(matrix: np.ndarray) -> np.ndarray:
+    """Drop rows that hold NaN, infinity or no rotation. [M, P]"""
+    # A sum is finite only if all of it is, and a w that is never 0 leaves no row without rotation:
+    # two quick looks that nearly every head passes.
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(matrix.sum()) and matrix[:, -4].all():
+            return matrix
+    return matrix[np.isfinite(matrix).all(axis=1) & matrix[:, -4:].any(axis=1)]
 
 
 def _header_text(names: Sequence[str], count: int, note: Mapping[str, object]) -> bytes:
