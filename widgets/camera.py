@@ -39,7 +39,7 @@ PITCH = Number(
 )
 RADIUS = Number(
     "Distance",
-    "From the eye to the target in world units; a head is about 0.6 high. Models are trained at 2.7.",
+    "From the eye to the target in world units. Models are trained at 2.7.",
     default=_PLAIN.radius,
     low=controls.RADIUS_LIMITS[0],
     high=controls.RADIUS_LIMITS[1],
@@ -137,6 +137,7 @@ class CameraPanel:
             imgui.set_clipboard_text(pose_text(session.rig))
             session.say("Copied the camera pose")
         elif chosen == "Paste pose":
+            session.inertia = controls.Inertia()
             try:
                 session.rig = parse_pose(imgui.get_clipboard_text() or "", session.rig)
             except SplatheadError as error:

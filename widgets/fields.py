@@ -15,14 +15,14 @@ from typing import TypeVar
 from imgui_bundle import imgui
 
 from renderer.camera import Vector
+from splatviz_app.log import Level
 
 T = TypeVar("T")
 Color = tuple[float, float, float]
 
-LABEL_WIDTH = 7.0  # em
+_LABEL_WIDTH = 7.0  # em
+_LABEL_SHARE = 0.44  # of a narrow panel
 FILL = -1e-6  # as a width: up to the right edge
-BAD = imgui.ImVec4(0.96, 0.45, 0.40, 1.0)
-WARNING = imgui.ImVec4(0.95, 0.77, 0.36, 1.0)
 
 _INT_MAX = 2**31 - 1  # ImGui's
 _ALWAYS_CLAMP = imgui.SliderFlags_.always_clamp
@@ -107,6 +107,17 @@ def quiet_color() -> imgui.ImVec4:
     )
 
 
+def level_color(level: Level) -> imgui.ImVec4:
+    """The colour of a message of that level, readable on a dark theme as on a light one."""
+    background = imgui.get_style_color_vec4(imgui.Col_.window_bg)
+    dark = background.x + background.y + background.z < 1.5
+    if level == "error":
+        return imgui.ImVec4(0.96, 0.45, 0.40, 1.0) if dark else imgui.ImVec4(0.72, 0.09, 0.06, 1.0)
+    if level == "warning":
+        return imgui.ImVec4(0.95, 0.77, 0.36, 1.0) if dark else imgui.ImVec4(0.56, 0.36, 0.0, 1.0)
+    return imgui.get_style_color_vec4(imgui.Col_.text)
+
+
 def section(title: str) -> None:
     """Begin a group of rows."""
     imgui.dummy((0, em(0.25)))
@@ -121,21 +132,21 @@ def gap(lines: float = 0.35) -> None:
 def label(text: str) -> None:
     """The left column of a row; the next item is its control and fills the right one."""
     imgui.align_text_to_frame_padding()
-    left = imgui.get_cursor_pos_x()
-    imgui.text_colored(quiet_color(), text)
-    imgui.same_line(left + em(LABEL_WIDTH))
+    _left_column(text)
     imgui.set_next_item_width(FILL)
 
 
 def fact(name: str, value: str, help: str = "") -> None:
-    """A row that is only read. The value wraps; a click copies nothing, so it may be long."""
-    left = imgui.get_cursor_pos_x()
-    imgui.text_colored(quiet_color(), name)
-    imgui.same_line(left + em(LABEL_WIDTH))
+    """A row that is only read; a right click copies its value."""
+    _left_column(name)
     imgui.push_text_wrap_pos(0.0)
     imgui.text_unformatted(value)
     imgui.pop_text_wrap_pos()
     tooltip(help)
+    if imgui.begin_popup_context_item(f"copy {name}"):
+        if imgui.menu_item(f"Copy##{name}", "", False)[0]:
+            imgui.set_clipboard_text(value)
+        imgui.end_popup()
 
 
 def drag(number: Number, value: float) -> float:
@@ -214,6 +225,7 @@ def combo(
     value: T,
     options: Mapping[T, str],
     whys: Mapping[T, str] | None = None,
+    default: T | None = None,
 ) -> T:
     """One of several, in a list that drops down.
 
@@ -223,12 +235,13 @@ def combo(
         value: What is chosen now.
         options: What can be chosen, with the names to show.
         whys: A tooltip for some; those whose sentence starts with "-" cannot be chosen.
+        default: What a right click offers to go back to; the first option if None.
     """
     label(name)
     opened = imgui.begin_combo(f"##{name}", options.get(value, str(value)))
     tooltip(help)
     if not opened:
-        return value
+        return _resettable(name, value, next(iter(options)) if default is None else default)
     for option, shown in options.items():
         why = (whys or {}).get(option, "")
         with unless(why[1:].strip() if why.startswith("-") else ""):
@@ -241,14 +254,16 @@ def combo(
     return value
 
 
-def segmented(name: str, help: str, value: T, options: Mapping[T, str]) -> T:
-    """One of a few, side by side; the name is a label on the left unless it starts with "##"."""
-    if not name.startswith("##"):
-        label(name)
+def segmented(
+    name: str, help: str, value: T, options: Mapping[T, str], default: T | None = None
+) -> T:
+    """One of a few, side by side; a right click goes back to the default, else the first option."""
+    label(name)
     space = imgui.get_content_region_avail().x
     between = em(0.12)
     width = (space - between * (len(options) - 1)) / len(options)
     chosen = value
+    imgui.begin_group()
     for i, (option, shown) in enumerate(options.items()):
         if i:
             imgui.same_line(0, between)
@@ -258,7 +273,8 @@ def segmented(name: str, help: str, value: T, options: Mapping[T, str]) -> T:
             chosen = option
         imgui.pop_style_color()
         tooltip(help)
-    return chosen
+    imgui.end_group()
+    return _resettable(name, chosen, next(iter(options)) if default is None else default)
 
 
 def button(name: str, help: str = "", width: float = FILL, height: float = 0.0) -> bool:
@@ -304,6 +320,16 @@ def empty(headline: str, advice: str) -> None:
     imgui.pop_text_wrap_pos()
     gap(0.1)
     muted(advice)
+
+
+def _left_column(text: str) -> None:
+    """Write a label, cut off where the right column begins, and go there."""
+    left, corner = imgui.get_cursor_pos_x(), imgui.get_cursor_screen_pos()
+    width = min(em(_LABEL_WIDTH), _LABEL_SHARE * imgui.get_content_region_avail().x)
+    imgui.push_clip_rect(corner, (corner.x + width - em(0.3), corner.y + em(3)), True)
+    imgui.text_colored(quiet_color(), text)
+    imgui.pop_clip_rect()
+    imgui.same_line(left + width)
 
 
 def _several(number: Number, value: tuple[float, ...]) -> tuple[float, ...]:

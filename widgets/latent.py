@@ -83,10 +83,12 @@ class LatentPanel:
             self._plane = (session.scene, session.latent.seed)
             self._pad.forget()
         latent = self._draw_pad(session.latent)
+        if latent != session.latent and not imgui.is_any_item_active():
+            session.hold()  # a walk with the arrows is one step of undo
         latent = self._draw_seed(latent)
         fields.gap()
         latent = _draw_psi(latent)
-        space = fields.segmented("Space", _SPACE_HELP, latent.space, _SPACES)
+        space = fields.segmented("Space", _SPACE_HELP, latent.space, _SPACES, _PLAIN.space)
         session.latent = replace(latent, space=space)
         _draw_conditioning(opened.loaded.generator.conditions_on_camera)
 

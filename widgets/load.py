@@ -114,12 +114,12 @@ class LoadPanel:
         assert isinstance(job.result, Inspection)
         fields.section("Look into")
         fields.fact("File", job.result.path.name, str(job.result.path))
-        _draw_facts(job.result.facts)
         pressed = fields.buttons(("Open this", "Close##inspection"))
         if pressed is not None:
             self._inspecting = None
         if pressed == "Open this":
             session.open(job.result.path)
+        _draw_facts(job.result.facts)
 
     def _draw_open(self, session: Session) -> None:
         scene, opened = session.scene, session.opened

@@ -79,14 +79,11 @@ class LogPanel:
         clock = time.strftime("%H:%M:%S", time.localtime(entry.when))
         imgui.text_colored(fields.quiet_color(), clock)
         imgui.same_line()
-        color = {"warning": fields.WARNING, "error": fields.BAD}.get(entry.level)
-        if color is not None:
-            imgui.push_style_color(imgui.Col_.text, color)
+        imgui.push_style_color(imgui.Col_.text, fields.level_color(entry.level))
         more = " …" if entry.details and entry is not self._opened else ""
         shown = entry.message.replace("\n", " ") + more
         clicked, _ = imgui.selectable(f"{shown}##entry", entry is self._opened)
-        if color is not None:
-            imgui.pop_style_color()
+        imgui.pop_style_color()
         fields.tooltip(entry.message)
         if imgui.begin_popup_context_item("entry menu"):
             if imgui.menu_item("Copy", "", False)[0]:
@@ -96,6 +93,8 @@ class LogPanel:
             self._opened = None if entry is self._opened else entry
         if entry is self._opened:
             _draw_details(entry)
+            if clicked:
+                imgui.set_scroll_here_y(1.0)
 
 
 def _draw_details(entry: LogEntry) -> None:

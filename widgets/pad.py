@@ -25,7 +25,7 @@ class Pad:
         """Show nodes_per_side² nodes, at the middles of equal cells."""
         self._nodes = nodes_per_side
         self._trail: deque[Place] = deque(maxlen=_TRAIL)
-        self._listens = False  # whether the arrow keys belong to it
+        self.has_keyboard = False  # whether the arrow keys belong to it
         self._grip: Place = (0.0, 0.0)  # where an exact mouse would be, before clamping
 
     def draw(self, name: str, place: Place, side: float) -> Place:
@@ -34,8 +34,10 @@ class Pad:
         imgui.invisible_button(name, (side, side), imgui.ButtonFlags_.enable_nav)
         place = self._follow_mouse(place, corner, side)
         # ImGui gives the focus to a window's first item unasked; the arrows only go to a clicked pad.
-        self._listens = imgui.is_item_focused() and (self._listens or imgui.is_item_active())
-        if self._listens:
+        self.has_keyboard = imgui.is_item_focused() and (
+            self.has_keyboard or imgui.is_item_active()
+        )
+        if self.has_keyboard:
             place = _follow_keys(place)
         self._remember(place)
         self._paint(place, corner, side)
@@ -80,7 +82,7 @@ class Pad:
         paint.add_circle((x, y), fields.em(0.42), _shade(imgui.Col_.text, 0.9), 0, 1.5)
         paint.pop_clip_rect()
         border = _shade(imgui.Col_.border, 1.0 if active else 0.6)
-        paint.add_rect(corner, far, _accent(1.0) if self._listens else border, rounding)
+        paint.add_rect(corner, far, _accent(1.0) if self.has_keyboard else border, rounding)
 
     def _paint_nodes(self, paint: imgui.ImDrawList, corner: imgui.ImVec2, side: float) -> None:
         dot, radius = _shade(imgui.Col_.text, 0.35), fields.em(0.10)
@@ -127,8 +129,14 @@ def _clamped(place: Place) -> Place:
 
 
 def _accent(alpha: float) -> int:
-    """The theme's colour of what is chosen."""
-    return _shade(imgui.Col_.tab_selected, alpha)
+    """The theme's colour of what is chosen, nearer to its text so that it stands out."""
+    chosen = imgui.get_style_color_vec4(imgui.Col_.tab_selected)
+    text = imgui.get_style_color_vec4(imgui.Col_.text)
+    red, green, blue = (
+        0.6 * a + 0.4 * b
+        for a, b in zip((chosen.x, chosen.y, chosen.z), (text.x, text.y, text.z), strict=True)
+    )
+    return imgui.get_color_u32((red, green, blue, alpha))
 
 
 def _shade(color: int, alpha: float = 1.0) -> int:

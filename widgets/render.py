@@ -103,6 +103,7 @@ class RenderPanel:
                 "The colours from low to high.",
                 view.colormap,
                 {name: name.capitalize() for name in COLORMAPS},
+                default=_PLAIN.colormap,
             )
             invert = fields.check("Invert", "Run the colour map from its other end.", view.invert)
         return replace(view, colormap=colormap, invert=invert)

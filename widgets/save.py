@@ -63,8 +63,9 @@ class SavePanel:
 
     def __init__(self) -> None:
         """Propose a square picture and a head for Unity."""
-        self._options = PictureOptions()
-        self._size = "1024"
+        self._supersampling, self._transparent = 1, False
+        self._size = "1024"  # a key of _SIZES
+        self._custom = (1024, 1024)  # px
         self._picture_name, self._head_name = "head", "head"
         self._profile = next(iter(PROFILES))
         self._dialog = FileDialog("save folder")
@@ -92,7 +93,10 @@ class SavePanel:
         """Begin to save the picture as the panel says; nothing while nothing is open."""
         request, path = session.request(), self._picture_path(session)
         if request is not None and not _why_not(self._picture_name):
-            work = save_picture(session.pipeline, request, path, self._options)
+            options = PictureOptions(
+                self._picture_size(session), self._transparent, self._supersampling
+            )
+            work = save_picture(session.pipeline, request, path, options)
             self._jobs.append(session.start_job(f"Save {path.name}", work))
 
     def save_head(self, session: Session) -> None:
@@ -124,23 +128,19 @@ class SavePanel:
 
     def _draw_picture(self, session: Session, reason: str) -> None:
         self._draw_size(session)
-        options = replace(
-            self._options,
-            supersampling=fields.segmented(
-                "Smoothing",
-                "Draw larger on each side by this factor and average: smoother edges, more time.",
-                self._options.supersampling,
-                _SUPERSAMPLING,
-            ),
+        self._supersampling = fields.segmented(
+            "Smoothing",
+            "Draw larger on each side by this factor and average: smoother edges, more time.",
+            self._supersampling,
+            _SUPERSAMPLING,
         )
         in_color = session.view.mode == "color"
         with fields.unless("" if in_color else "Only colour pictures can be transparent."):
-            transparent = fields.check(
+            self._transparent = fields.check(
                 "Transparent",
                 "Leave the background out: the PNG gets an alpha channel, straight, not premultiplied.",
-                options.transparent,
+                self._transparent,
             )
-        self._options = replace(options, transparent=transparent)
         self._picture_name = fields.text(
             "Picture name", "Of the file, without its ending.", self._picture_name, "head"
         )
@@ -150,18 +150,21 @@ class SavePanel:
             self.save_picture(session)
 
     def _draw_size(self, session: Session) -> None:
-        self._size = fields.combo("Size", "Width x height in px.", self._size, _SIZES)
-        width, height = self._options.size
-        if self._size == _VIEWPORT:
-            width, height = (max(1, side) for side in session.full_size)
-        elif self._size == _CUSTOM:
-            width = fields.whole(WIDTH, width, 64)
-            height = fields.whole(HEIGHT, height, 64)
-        else:
-            width = height = int(self._size)
-        if self._size == _VIEWPORT:
+        self._size = fields.combo(
+            "Size", "Width x height in px.", self._size, _SIZES, default="1024"
+        )
+        if self._size == _CUSTOM:
+            width, height = self._custom
+            self._custom = (fields.whole(WIDTH, width, 64), fields.whole(HEIGHT, height, 64))
+        elif self._size == _VIEWPORT:
+            width, height = self._picture_size(session)
             fields.fact("", f"{width} x {height} px")
-        self._options = replace(self._options, size=(width, height))
+
+    def _picture_size(self, session: Session) -> tuple[int, int]:
+        """Width and height in px, as chosen."""
+        if self._size == _VIEWPORT:
+            return session.full_size
+        return self._custom if self._size == _CUSTOM else (int(self._size), int(self._size))
 
     def _draw_head(self, session: Session, reason: str) -> None:
         self._profile = fields.combo(

@@ -5,6 +5,7 @@ ImGui itself runs, only nothing is painted. Items are found by their labels, tex
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any
@@ -34,6 +35,7 @@ class Hand:
         self.panel, self.session, self.size = panel, session, size
         self.texts: list[str] = []  # shown in the newest frame, in order
         self._rects: dict[str, tuple[Point, Point]] = {}  # by label, in the newest frame
+        self._text_rects: dict[str, tuple[Point, Point]] = {}
         self._disabled: set[str] = set()
         self._originals: dict[str, Callable[..., Any]] = {}
 
@@ -69,6 +71,7 @@ class Hand:
         """Let `count` frames of the window go by; the engine does not work meanwhile."""
         for _ in range(count):
             self._rects, self._disabled, self.texts = {}, set(), []
+            self._text_rects = {}
             imgui.new_frame()
             imgui.set_next_window_pos((0, 0))
             imgui.set_next_window_size(self.size)
@@ -77,11 +80,12 @@ class Hand:
             imgui.end()
             held = imgui.is_any_item_active() or imgui.is_any_mouse_down()
             imgui.render()
-            self.session.hand_is_busy = held
+            self.session.hand_is_busy = held or time.monotonic() < self.session.busy_until
             self.session.update(_SECONDS)
 
     def settle(self) -> None:
-        """Let the engine finish all it has to do, and the window show it."""
+        """Let the engine finish all it has to do, and the window show it; a hold runs out."""
+        self.session.busy_until = 0.0
         for _ in range(20):
             self.session.engine.drain()
             self.frames(2)
@@ -104,9 +108,10 @@ class Hand:
         return self.finds(label) and label not in self._disabled
 
     def place(self, label: str, at: Point = (0.5, 0.5)) -> Point:
-        """A point on an item in px; `at` runs from its top left corner, 0 to 1."""
-        assert label in self._rects, f"no {label!r} among {sorted(self._rects)}"
-        (left, top), (right, bottom) = self._rects[label]
+        """A point on an item, else on a text, in px; `at` runs from its top left corner, 0 to 1."""
+        known = self._text_rects | self._rects
+        assert label in known, f"no {label!r} among {sorted(known)}"
+        (left, top), (right, bottom) = known[label]
         return (left + at[0] * (right - left), top + at[1] * (bottom - top))
 
     # ---- what the hand does
@@ -145,9 +150,9 @@ class Hand:
 
     def type(self, label: str, text: str, at: Point = (0.5, 0.5)) -> None:
         """Replace what a field holds, and press Enter. Ctrl+click turns any number into a field."""
-        with_key(imgui.Key.mod_ctrl, True)
+        hold_key(imgui.Key.mod_ctrl, True)
         self.click(label, at)
-        with_key(imgui.Key.mod_ctrl, False)
+        hold_key(imgui.Key.mod_ctrl, False)
         self.press(imgui.Key.a, imgui.Key.mod_ctrl)
         for letter in text:
             imgui.get_io().add_input_character(ord(letter))
@@ -158,8 +163,8 @@ class Hand:
         """Press and release a key."""
         for down in (True, False):
             if modifier is not None:
-                with_key(modifier, down)
-            with_key(key, down)
+                hold_key(modifier, down)
+            hold_key(key, down)
             self.frames()
 
     def choose(self, label: str, option: str) -> None:
@@ -196,15 +201,22 @@ class Hand:
         if name == "begin_combo" and result:
             # The list is being drawn now; the item itself stays where it was before it opened.
             return
-        low, high = imgui.get_item_rect_min(), imgui.get_item_rect_max()
-        self._rects[label] = ((low.x, low.y), (high.x, high.y))
+        self._rects[label] = _last_rect()
         if imgui.get_item_flags() & imgui.ItemFlags_.disabled:
             self._disabled.add(label)
 
     def _note_text(self, name: str, args: tuple[Any, ...], result: Any) -> None:
-        self.texts.append(args[_TEXTS[name]])
+        text = args[_TEXTS[name]]
+        self.texts.append(text)
+        self._text_rects[text] = _last_rect()
 
 
-def with_key(key: imgui.Key, down: bool) -> None:
+def _last_rect() -> tuple[Point, Point]:
+    """Where the last item is in px: top left and bottom right."""
+    low, high = imgui.get_item_rect_min(), imgui.get_item_rect_max()
+    return (low.x, low.y), (high.x, high.y)
+
+
+def hold_key(key: imgui.Key, down: bool) -> None:
     """Hold or release a key."""
     imgui.get_io().add_key_event(key, down)
