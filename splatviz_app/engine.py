@@ -179,7 +179,9 @@ class Engine(Generic[Request, Result]):
         with self._signal:
             request, self._pending = self._pending, None
             self._drawing = request is not None
-            job = self._jobs[0] if self._jobs else None
+            # The oldest; but one that waits and is not wanted any more need not wait for its end.
+            unwanted = (job for job in self._jobs if job.wants_cancel)
+            job = next(unwanted, self._jobs[0] if self._jobs else None)
         if request is not None:
             self._draw(request)
         elif job is not None:
