@@ -233,6 +233,22 @@ def test_a_second_job_waits(engine):
     assert diary == [0, 1, "cleaned up", 0, 1, "cleaned up"]
 
 
+def test_a_waiting_job_that_is_cancelled_does_not_wait_for_the_one_before_it(engine):
+    diary = []
+    first = engine.start_job("first", counting(5, diary))
+    second = engine.start_job("second", counting(5, diary))
+    engine.step()
+
+    second.cancel()
+    engine.step()
+
+    assert second.state is JobState.CANCELLED
+    assert engine.jobs == (first,)
+    engine.drain()
+    assert first.state is JobState.DONE
+    assert diary == [0, 1, 2, 3, 4, "cleaned up"]
+
+
 def test_finished_jobs_are_handed_over_once(engine):
     first = engine.start_job("first", counting(1))
     second = engine.start_job("second", failing())

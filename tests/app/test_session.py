@@ -167,6 +167,21 @@ def test_a_file_saved_anew_is_shown_anew_when_opened_again(session, plies):
     assert not np.array_equal(session.result.image, before)
 
 
+def test_other_axes_of_the_file_are_another_scene_that_undo_takes_back(session, plies):
+    show(session, plies[0])
+    before = session.result.image
+
+    session.document = replace(session.document, scene=replace(session.scene, frame="yz"))
+    settle(session)
+    turned = session.result.image
+    assert not np.array_equal(turned, before)
+    session.undo()
+    settle(session)
+
+    np.testing.assert_array_equal(session.result.image, before)
+    assert session.preferences.recent == (str(plies[0]),)
+
+
 # ---- one request per change
 
 
