@@ -77,7 +77,7 @@ def main() -> None:
     )
     parser.add_argument("--data", required=True, help="the parametric head, an .npz file")
     parser.add_argument("--out", required=True, help="the .ply to write")
-    parser.add_argument("--splats", type=int, default=70_000, help="about how many")
+    parser.add_argument("--splats", type=int, default=70_000, help="about how many, 30000 or more")
     parser.add_argument("--seed", type=int, default=3, help="another number, another head")
     options = parser.parse_args()
     head = make_head(options.data, options.splats, options.seed)
