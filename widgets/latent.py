@@ -83,7 +83,8 @@ class LatentPanel:
             self._plane = (session.scene, session.latent.seed)
             self._pad.forget()
         latent = self._draw_pad(session.latent)
-        if latent != session.latent and not imgui.is_any_item_active():
+        walked = self._pad.has_keyboard and not imgui.is_any_item_active()
+        if walked and latent != session.latent:
             session.hold()  # a walk with the arrows is one step of undo
         latent = self._draw_seed(latent)
         fields.gap()

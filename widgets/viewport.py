@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Literal
 
 from imgui_bundle import ImVec2, hello_imgui, imgui
 
@@ -12,6 +11,7 @@ from renderer.camera import Vector
 from splatviz_app import controls
 from splatviz_app.controls import Inertia
 from splatviz_app.session import Session
+from splatviz_app.window import Dock
 
 _BUTTONS = (
     imgui.ButtonFlags_.mouse_button_left
@@ -26,7 +26,7 @@ class ViewportPanel:
     """Shows the newest picture and turns the hand's motion into a new rig."""
 
     title = "Viewport"
-    dock: Literal["main"] = "main"
+    dock: Dock = "main"
 
     def __init__(self) -> None:
         self._last_motion = 0.0  # time.monotonic() seconds
