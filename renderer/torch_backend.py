@@ -6,6 +6,8 @@ one and composites each as a dense [splats, pixels] table.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -32,13 +34,23 @@ def draw(drawing: Drawing, order: Tensor | None = None) -> Layers:
         order: Splat indices from near to far, to impose another backend's order where depths tie.
             [N] int64; sorted by float32 depth if None.
     """
+    with torch.no_grad():
+        _, _, depths, extents = project(drawing)
+        visible = (depths > NEAR) & (drawing.opacities >= MIN_ALPHA) & extents.isfinite().all(-1)
+        if order is None:
+            order = depths.float().argsort(stable=True)
+        order = order[visible[order]]
+    # Again, only what is visible: a splat beside the eye would turn its zero gradient into NaN.
+    drawing = replace(
+        drawing,
+        means=drawing.means[order],
+        quats=drawing.quats[order],
+        scales=drawing.scales[order],
+        opacities=drawing.opacities[order],
+        colors=drawing.colors[order],
+    )
     centers, conics, depths, extents = project(drawing)
-    visible = (depths > NEAR) & (drawing.opacities >= MIN_ALPHA) & extents.isfinite().all(-1)
-    if order is None:
-        order = depths.detach().float().argsort(stable=True)
-    order = order[visible[order]]
-    centers, conics, depths, extents = centers[order], conics[order], depths[order], extents[order]
-    opacities, colors = drawing.opacities[order], drawing.colors[order]
+    opacities, colors = drawing.opacities, drawing.colors
 
     width, height = drawing.size
     rows = []
@@ -87,7 +99,9 @@ def project(drawing: Drawing) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     covariance = axes_on_screen @ axes_on_screen.mT  # [N, 2, 2]
     var_x, var_y = covariance[:, 0, 0] + LOW_PASS, covariance[:, 1, 1] + LOW_PASS
     cov_xy = covariance[:, 0, 1]
-    det = var_x * var_y - cov_xy**2
+    # var_x · var_y - cov_xy², but large thin splats do not cancel (Cauchy and Binet).
+    cross = torch.linalg.cross(axes_on_screen[:, 0], axes_on_screen[:, 1])
+    det = cross.square().sum(-1) + LOW_PASS * (var_x + var_y) - LOW_PASS**2
 
     centers = torch.stack([focal * x / z + width / 2, focal * y / z + height / 2], dim=-1)
     conics = torch.stack([var_y, -cov_xy, var_x], dim=-1) / det[:, None]
