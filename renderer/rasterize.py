@@ -49,8 +49,7 @@ class ActiveSplats:
 def activate(gaussians: Gaussians) -> ActiveSplats:
     """Prepare one head (no batch) for drawing; worth keeping while only the camera moves."""
     assert not gaussians.batch_shape, gaussians.batch_shape
-    finite = gaussians.finite()
-    kept = gaussians if bool(finite.all()) else gaussians.select(finite)
+    kept = gaussians if gaussians.is_finite() else gaussians.select(gaussians.finite())
     return ActiveSplats(
         means=kept.means,
         quats=kept.quats,

@@ -44,7 +44,7 @@ HALF_TURN = torch.tensor([1.0, -1.0, -1.0])  # about x: from y up to y down
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    """Heads this small are drawn 15 times faster when no second thread must be waited for."""
+    """Heads this small are drawn several times faster when no second thread must be waited for."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
