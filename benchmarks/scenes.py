@@ -84,7 +84,7 @@ def _hair(random: Generator, count: int, sigma: float) -> Part:
     frames = _frames(random, on_sphere, strands)
     means = on_sphere * _HEAD * (1 + random.uniform(0, 0.09, (count, 1)))
     scales = sigma * np.exp(random.normal(0, 0.4, (count, 3))) * (2.8, 0.40, 0.30)
-    colors = (0.22, 0.15, 0.10) + random.normal(0, 0.05, (count, 3))
+    colors = np.array([0.22, 0.15, 0.10]) + random.normal(0, 0.05, (count, 3))
     return means, scales, frames, colors, random.beta(1.2, 1.2, count)
 
 
