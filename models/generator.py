@@ -16,7 +16,12 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, runtime_checkab
 import torch
 from torch import Tensor, nn
 
-from models.layers import FullyConnected, TransformerBlock, normalize_second_moment
+from models.layers import (
+    FullyConnected,
+    TransformerBlock,
+    draw_normal,
+    normalize_second_moment,
+)
 from models.points import (
     ACCUMULATED,
     HALF_CUBE,
@@ -242,7 +247,7 @@ class PointGenerator(nn.Module):
         """Build the backbone, the upsampling and the heads."""
         super().__init__()
         self.placement = config.placement
-        self._xyz = nn.Parameter(0.3 * normalize_second_moment(torch.randn(config.points, 3)))
+        self._xyz = nn.Parameter(_strew(config.points))
         self.conv_in = PositionalEncoding(config.width, config.table)
         self.transformer = Transformer(config)
         self.upsample_layers = nn.ModuleList(
@@ -278,7 +283,7 @@ class CgsGenerator(nn.Module):
     conditions_on_camera = False  # the networks have the input, but were always fed zeros
 
     def __init__(self, config: CgsConfig) -> None:
-        """Build it with fresh weights."""
+        """Build it with fresh weights; on the meta device with none, to be loaded."""
         super().__init__()
         self.config = config
         self.mapping_network = MappingNetwork(config)
@@ -417,6 +422,12 @@ def expected_shapes(config: CgsConfig) -> dict[str, torch.Size]:
     """Return the names and shapes of the tensors of such a generator, without making any."""
     with torch.device("meta"):
         return {name: tensor.shape for name, tensor in CgsGenerator(config).state_dict().items()}
+
+
+def _strew(points: int) -> Tensor:
+    """Draw random directions, their mean square 0.3². [points, 3]"""
+    drawn = draw_normal(points, 3)
+    return drawn if drawn.is_meta else 0.3 * normalize_second_moment(drawn)
 
 
 def _count(names: Mapping[str, torch.Size], pattern: str) -> int:

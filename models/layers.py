@@ -28,6 +28,15 @@ def leaky_relu(x: Tensor) -> Tensor:
     return nn.functional.leaky_relu(x, LEAKY_SLOPE) * LEAKY_GAIN
 
 
+def draw_normal(*shape: int, std: float = 1.0) -> Tensor:
+    """Draw normal numbers; on the meta device only make room.
+
+    Arithmetic there, and drawing normal numbers is some, imports torch's compiler, which takes 2 s.
+    """
+    room = torch.empty(shape)
+    return room if room.is_meta else room.normal_(std=std)
+
+
 class FullyConnected(nn.Module):
     """A linear layer with an equalised learning rate (Karras et al. 2018), and its activation.
 
@@ -47,7 +56,9 @@ class FullyConnected(nn.Module):
     ) -> None:
         """Draw the weights from a normal distribution of width `weight_init / lr_mult`."""
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(out_features, in_features) * (weight_init / lr_mult))
+        self.weight = nn.Parameter(
+            draw_normal(out_features, in_features, std=weight_init / lr_mult)
+        )
         self.bias = nn.Parameter(torch.full((out_features,), bias_init))
         self.activation = activation
         self.weight_gain = lr_mult / math.sqrt(in_features)

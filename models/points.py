@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from models.layers import FullyConnected
+from models.layers import FullyConnected, draw_normal
 
 ACCUMULATED = (1, 4, 16, 64, 128, 256, 512, 1024)  # nodes of a level for each backbone point
 STEPS = (1, 4, 4, 4, 2, 2, 2, 2)  # children of a node of the level before
@@ -122,7 +122,7 @@ class PositionalEncoding(nn.Module):
         )
         bound = math.sqrt(9 / 3)
         nn.init.uniform_(self._waves.weight, -bound, bound)
-        self.const_pe = nn.ParameterDict({"const_pe": torch.randn(3, width // 2, 1, table)})
+        self.const_pe = nn.ParameterDict({"const_pe": draw_normal(3, width // 2, 1, table)})
 
     @property
     def _waves(self) -> nn.Linear:
