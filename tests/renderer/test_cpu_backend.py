@@ -3,7 +3,7 @@ import math
 import os
 import subprocess
 import sys
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -182,28 +182,18 @@ def test_two_threads_may_draw_at_once():
     set_threads(2)
     scenes = [cloud(1500, (64, 48), seed=1), cloud(2500, (50, 81), seed=2)]
     expected = [gradients_of(draw, scene, upstream_of(scene.size)) for scene in scenes]
-    wrong, failures = [], []
 
-    def work(scene, correct):
-        try:
-            for _ in range(25):
-                again = gradients_of(draw, scene, upstream_of(scene.size))
-                wrong.extend(
-                    name for name in DIFFERENTIABLE if not torch.equal(again[name], correct[name])
-                )
-        except Exception as error:
-            failures.append(error)
+    def differing(scene, correct):
+        wrong = []
+        for _ in range(25):
+            again = gradients_of(draw, scene, upstream_of(scene.size))
+            wrong += [
+                name for name in DIFFERENTIABLE if not torch.equal(again[name], correct[name])
+            ]
+        return wrong
 
-    workers = [
-        threading.Thread(target=work, args=pair) for pair in zip(scenes, expected, strict=True)
-    ]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-
-    assert not failures
-    assert not wrong
+    with ThreadPoolExecutor(2) as callers:
+        assert list(callers.map(differing, scenes, expected)) == [[], []]
 
 
 def test_pictures_wait_for_their_gradients_independently():
