@@ -77,7 +77,7 @@ def get_threads() -> int:
 def _aligned(count: int, dtype: type) -> NDArray:
     """Make a flat array on a 64-byte boundary, which numpy's large ones miss by 16 bytes."""
     spare = 64 // np.dtype(dtype).itemsize
-    block = np.zeros(count + spare, dtype)
+    block: NDArray = np.zeros(count + spare, dtype)
     start = -block.ctypes.data % 64 // block.itemsize
     return block[start : start + count]
 
@@ -160,7 +160,8 @@ def draw(drawing: Drawing) -> Layers:
     tensors = _tensors(drawing)
     if drawing.means.device.type != "cpu":
         raise BackendError(
-            "The cpu rasterizer draws splats that are in main memory; move the head there, or choose gsplat or torch."
+            "The cpu rasterizer draws splats that are in main memory; move the head there, "
+            "or choose the gsplat or torch rasterizer."
         )
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
         return Layers(*_Draw.apply(drawing.focal, drawing.size, *tensors))
@@ -189,16 +190,19 @@ def warm_up(progress: Callable[[str], None] | None = None) -> None:
     ):
         if progress is not None:
             progress(words)
-        tensors = [torch.zeros(_MIN_SPLATS, width) for width in (3, 4, 3)]
-        tensors += [
-            torch.zeros(_MIN_SPLATS),
-            torch.zeros(_MIN_SPLATS, 3),
-            torch.eye(4),
-            torch.zeros(3),
-        ]
-        tensors[4].requires_grad_(needed)
+        blank = Drawing(
+            means=torch.zeros(_MIN_SPLATS, 3),
+            quats=torch.zeros(_MIN_SPLATS, 4),
+            scales=torch.zeros(_MIN_SPLATS, 3),
+            opacities=torch.zeros(_MIN_SPLATS),
+            colors=torch.zeros(_MIN_SPLATS, 3, requires_grad=needed),
+            world_to_cam=torch.eye(4),
+            focal=16.0,
+            size=(16, 16),
+            background=torch.zeros(3),
+        )
         with torch.enable_grad():
-            layers = draw(Drawing(*tensors[:6], focal=16.0, size=(16, 16), background=tensors[6]))
+            layers = draw(blank)
         if needed:
             layers.color.sum().backward()
 

@@ -26,11 +26,14 @@ import os
 import platform
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import llvmlite.binding
 import numba
+import numba.core.config
 import platformdirs
-from numba.core import config
+
+config: Any = numba.core.config  # it fills itself from the environment, unseen by type checkers
 
 __all__ = ["differentiate", "paint", "prepare"]
 

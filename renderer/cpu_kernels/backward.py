@@ -11,6 +11,9 @@ g, g x, g y, g x², g x y, g y² (x, y from the splat's centre), and w times eac
 Nothing is kept from the forward pass but the picture and the lists.
 """
 
+# ruff: noqa: ANN201 - numba infers the types of kernels from their arguments
+# mypy: ignore-errors
+
 from __future__ import annotations
 
 from renderer.cpu_kernels.forward import fetch_batch, list_hits, power
@@ -55,7 +58,7 @@ _TRANSMITTANCE, _BEHIND, _V_RED, _V_GREEN, _V_BLUE, _V_DEPTH, _CENTER_U, _CENTER
 
 
 @inlined
-def _pixel_gradients(block, begin, end, x, y, scratch):  # noqa: PLR0913
+def _pixel_gradients(block, begin, end, x, y, scratch):
     """Run up to sixteen splats over a block: leave g in `scratch.first` and w in `scratch.second`."""
     state, records, base = scratch.blocks, scratch.records, block * STATE
     transmittance, behind = load(state, base + _TRANSMITTANCE), load(state, base + _BEHIND)
@@ -116,23 +119,12 @@ def _sum_pixels(block, left, top, scratch):
         (left + 0.5) - load(state, base + _CENTER_U),
         (top + 0.5) - load(state, base + _CENTER_V),
     )
-    moved_x = sum_x + dx * total
-    store_columns(
-        scratch.first,
-        0,
-        (
-            total,
-            moved_x,
-            sum_y + dy * total,
-            sum_xx + dx * (sum_x + moved_x),
-            sum_xy + dx * sum_y + dy * moved_x,
-            sum_yy + dy * (sum_y + sum_y + dy * total),
-            red,
-            green,
-            blue,
-            depth,
-        ),  # fmt: skip
-    )
+    moved_x, moved_y = sum_x + dx * total, sum_y + dy * total
+    moved_xx = sum_xx + dx * (sum_x + moved_x)
+    moved_xy = sum_xy + dx * sum_y + dy * moved_x
+    moved_yy = sum_yy + dy * (sum_y + moved_y)
+    line = (total, moved_x, moved_y, moved_xx, moved_xy, moved_yy, red, green, blue, depth)
+    store_columns(scratch.first, 0, line)
 
 
 @inlined
@@ -152,7 +144,7 @@ def _differentiate_block(block, hits, left, top, first_line, scratch, lines):  #
 
 
 @part
-def differentiate_tile(tile, frame, view, layers, upstream, lines, scratch):  # noqa: ANN201, PLR0913
+def differentiate_tile(tile, frame, view, layers, upstream, lines, scratch):  # noqa: PLR0913
     """Write the lines of all entries of one tile."""
     begin, end = get(frame.starts, tile), get(frame.starts, tile + 1)
     if begin == end:

@@ -4,6 +4,9 @@ Splats are walked in depth order, twice: once to count the entries of each tile,
 share of the splats has counts of its own, so that shares do not wait for each other.
 """
 
+# ruff: noqa: ANN201 - numba infers the types of kernels from their arguments
+# mypy: ignore-errors
+
 from __future__ import annotations
 
 from renderer.cpu_kernels.coverage import row_span, tile_span
@@ -39,7 +42,7 @@ def _share(share, parts, frame, view):
 
 
 @inlined
-def counts_row(view):  # noqa: ANN201
+def counts_row(view):
     """How far the counts of two shares are apart: a 2 x 2 square may reach past the last tile."""
     return view.columns * (view.rows + 1) + 1
 
@@ -52,7 +55,10 @@ def _count(frame, at, yes):
 @part
 def _count_big(frame, view, splat, base):
     """Count a splat that touches more than 4 x 4 tiles."""
-    v, half = get_float(frame.records, splat * ROW + V), get_float(frame.records, splat * ROW + HALF_HEIGHT)
+    v, half = (
+        get_float(frame.records, splat * ROW + V),
+        get_float(frame.records, splat * ROW + HALF_HEIGHT),
+    )
     first_row, last_row = tile_span(v - 1.0 * half, v + 1.0 * half, view.rows)
     for row in range(first_row, last_row + 1):
         first, last = row_span(frame.records, splat, row, view.columns)
@@ -61,7 +67,7 @@ def _count_big(frame, view, splat, base):
 
 
 @part
-def count_entries(share, parts, order, frame, view):  # noqa: ANN201
+def count_entries(share, parts, order, frame, view):
     """Count, for one share of the sorted splats, the entries of each tile."""
     begin, end, base = _share(share, parts, frame, view)
     for at in range(base, base + counts_row(view)):
@@ -86,7 +92,7 @@ def count_entries(share, parts, order, frame, view):  # noqa: ANN201
 
 
 @part
-def add_up_entries(parts, frame, view):  # noqa: ANN201
+def add_up_entries(parts, frame, view):
     """Turn counts into where the first entry of each tile and share goes."""
     total, tiles = 0, view.columns * view.rows
     for tile in range(tiles):
@@ -110,7 +116,10 @@ def _place(frame, at, splat, entry):
 @part
 def _place_big(frame, view, splat, base, entry):
     """Place a splat that touches more than 4 x 4 tiles."""
-    v, half = get_float(frame.records, splat * ROW + V), get_float(frame.records, splat * ROW + HALF_HEIGHT)
+    v, half = (
+        get_float(frame.records, splat * ROW + V),
+        get_float(frame.records, splat * ROW + HALF_HEIGHT),
+    )
     first_row, last_row = tile_span(v - 1.0 * half, v + 1.0 * half, view.rows)
     for row in range(first_row, last_row + 1):
         first, last = row_span(frame.records, splat, row, view.columns)
@@ -120,7 +129,7 @@ def _place_big(frame, view, splat, base, entry):
 
 
 @part
-def place_entries(share, parts, order, frame, view):  # noqa: ANN201
+def place_entries(share, parts, order, frame, view):
     """Write, for one share of the sorted splats, their numbers into the lists of their tiles."""
     begin, end, base = _share(share, parts, frame, view)
     for i in range(begin, end):

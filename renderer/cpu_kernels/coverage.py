@@ -9,6 +9,9 @@ with SLOPE = cov/var_y and CHORD = sqrt(det)/var_y. It is rightmost at y = TIP a
 Over a band of rows the extreme is taken at the row of the band nearest to that.
 """
 
+# ruff: noqa: ANN201 - numba infers the types of kernels from their arguments
+# mypy: ignore-errors
+
 from __future__ import annotations
 
 import math
@@ -32,7 +35,7 @@ MARGIN = 1e-3  # px, added for rounding
 
 
 @inlined
-def touched_cells(u, v, half_height, slope, chord, tip, cell):  # noqa: ANN201, PLR0913
+def touched_cells(u, v, half_height, slope, chord, tip, cell):  # noqa: PLR0913
     """Say for sixteen splats which cells of a 4x4 grid at the origin they touch.
 
     Args:
@@ -65,7 +68,7 @@ def touched_cells(u, v, half_height, slope, chord, tip, cell):  # noqa: ANN201, 
 
 
 @part
-def tile_span(low, high, tiles):  # noqa: ANN201
+def tile_span(low, high, tiles):
     """Return the first and last tile with a pixel centre in [low, high] px; last < first if none."""
     first = max((low + 0.5) / TILE - 1e-5, 0.0)
     last = min((high - 0.5) / TILE, tiles - 0.5)
@@ -75,7 +78,7 @@ def tile_span(low, high, tiles):  # noqa: ANN201
 
 
 @part
-def row_span(records, splat, row, columns):  # noqa: ANN201
+def row_span(records, splat, row, columns):
     """Return the first and last tile of a row of tiles that a splat touches; last < first if none.
 
     In float64 and without contraction: everyone who asks gets the same answer.
@@ -100,7 +103,7 @@ def row_span(records, splat, row, columns):  # noqa: ANN201
 
 
 @part
-def count_tiles(records, splat, columns, rows):  # noqa: ANN201
+def count_tiles(records, splat, columns, rows):
     """Count the tiles that a splat of any size touches."""
     total = 0
     v, half = get_float(records, splat * ROW + V), get_float(records, splat * ROW + HALF_HEIGHT)

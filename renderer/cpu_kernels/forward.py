@@ -5,6 +5,9 @@ blocks each splat touches; then each block, whose sixteen pixels are the lanes o
 its own splats only. A block leaves when all its pixels are finished.
 """
 
+# ruff: noqa: ANN201 - numba infers the types of kernels from their arguments
+# mypy: ignore-errors
+
 from __future__ import annotations
 
 from renderer.cpu_kernels.coverage import touched_cells
@@ -21,21 +24,19 @@ from renderer.cpu_kernels.frame import (
     SLOPE,
     TILE,
     TIP,
-    U,
-    V,
     XX,
     XY,
     YY,
+    U,
+    V,
     inlined,
     part,
 )
 from renderer.cpu_kernels.memory import (
+    count_bits,
     get,
     get_float,
-    get_word,
-    lowest_bit,
     prefetch,
-    put,
     put_float,
 )
 from renderer.cpu_kernels.projection import LOG2_255
@@ -54,6 +55,7 @@ from renderer.cpu_kernels.vec16 import (
     store,
     store_bit_planes,
     store_block,
+    store_numbers,
     zeros,
 )
 from renderer.drawing import MAX_ALPHA, MIN_TRANSMITTANCE
@@ -65,7 +67,7 @@ _AHEAD = 24  # splats fetched before they are needed
 
 
 @part
-def fetch_batch(frame, begin, count, left, top, scratch):  # noqa: ANN201, PLR0913
+def fetch_batch(frame, begin, count, left, top, scratch):
     """Copy a batch of a tile's records together and find the blocks each one touches."""
     for k in range(0, count, 16):
         for lane in range(16):
@@ -80,27 +82,21 @@ def fetch_batch(frame, begin, count, left, top, scratch):  # noqa: ANN201, PLR09
         )
         touched = select(lane_numbers() < count - k, touched, 0)
         store_bit_planes(scratch.bits, k // 16, BATCH // 16, touched)
-    # The groups of sixteen that follow, up to the next 64 bits, hold nobody.
-    for k in range((count + 15) // 16, (count + 63) // 64 * 4):
-        for block in range(16):
-            put(scratch.bits, BATCH // 16 * block + k, 0)
 
 
 @inlined
-def list_hits(block, count, scratch):  # noqa: ANN201
+def list_hits(block, count, scratch):
     """List the records of a batch that touch a block; return how many."""
     hits = 0
-    for word in range((count + 63) // 64):
-        bits = get_word(scratch.bits, BATCH // 16 * block + 4 * word)
-        while bits:
-            put(scratch.hits, hits, (64 * word + lowest_bit(bits)) * ROW)
-            hits += 1
-            bits &= bits - 1
+    for group in range((count + 15) // 16):
+        bits = get(scratch.bits, BATCH // 16 * block + group) & 0xFFFF
+        store_numbers(scratch.hits, hits, bits, 16 * ROW * group, ROW)
+        hits += count_bits(bits)
     return hits
 
 
 @inlined
-def power(scratch, at, x, y):  # noqa: ANN201
+def power(scratch, at, x, y):
     """log2 of the alpha that a record has at pixels (x, y)."""
     records = scratch.records
     dx, dy = x - broadcast(records, at + U), y - broadcast(records, at + V)
@@ -151,7 +147,7 @@ def _composite_block(block, hits, x, y, scratch):
 
 
 @part
-def paint_tile(tile, frame, view, layers, scratch):  # noqa: ANN201
+def paint_tile(tile, frame, view, layers, scratch):
     """Composite one tile and write its pixels."""
     left, top = tile % view.columns * TILE, tile // view.columns * TILE
     for block in range(16):

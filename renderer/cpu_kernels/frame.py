@@ -4,6 +4,9 @@ All arrays are flat, and those of vectors begin on a 64-byte boundary. N is the 
 below 16: fewer are padded with transparent ones.
 """
 
+# ruff: noqa: ANN201 - numba infers the types of kernels from their arguments
+# mypy: ignore-errors
+
 from __future__ import annotations
 
 from typing import NamedTuple
@@ -107,16 +110,16 @@ class Scratch(NamedTuple):
     lanes: NDArray  # [8 * 16] int32
 
 
-def kernel(function):  # noqa: ANN201
+def kernel(function):
     """Compile an entry point: runs without the GIL, kept on disk."""
     return njit(nogil=True, cache=True, error_model="numpy")(function)
 
 
-def inlined(function):  # noqa: ANN201
+def inlined(function):
     """Compile a part of a kernel into its callers."""
     return njit(error_model="numpy", forceinline=True)(function)
 
 
-def part(function):  # noqa: ANN201
+def part(function):
     """Compile a part of a kernel that is called."""
     return njit(error_model="numpy")(function)

@@ -1,5 +1,8 @@
 """Raw access to flat arrays for numba kernels: no bounds, no wrap-around of negative indices, no locks."""
 
+# ruff: noqa: ANN201 - numba infers the types of kernels from their arguments
+# mypy: ignore-errors
+
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
@@ -59,17 +62,6 @@ def put_float(typing, array, at, value):
         return context.get_dummy_value()
 
     return types.void(array, at, types.float32), emit
-
-
-@intrinsic
-def get_word(typing, array, at):
-    """Read 64 bits of an int16 array from element `at` on, the first element lowest."""
-
-    def emit(context, builder, signature, arguments):
-        where = _address(context, builder, signature.args[0], *arguments)
-        return builder.load(builder.bitcast(where, _I64.as_pointer()), align=2)
-
-    return types.int64(array, at), emit
 
 
 @intrinsic

@@ -1,5 +1,8 @@
 """Stage 1: sixteen splats at a time, from the world to the ellipses they cover (EWA splatting)."""
 
+# ruff: noqa: ANN201 - numba infers the types of kernels from their arguments
+# mypy: ignore-errors
+
 from __future__ import annotations
 
 from typing import NamedTuple
@@ -90,7 +93,7 @@ def _rotation(w, x, y, z):
 
 
 @inlined
-def project(splats, camera, i):  # noqa: ANN201
+def project(splats, camera, i):
     """Project splats i to i + 15. The names are those of `torch_backend.project`."""
     mean = load_rows3(splats.means, 3 * i)
     x = mean[0] * camera[0] + mean[1] * camera[1] + mean[2] * camera[2] + camera[TRANSLATION]
@@ -159,26 +162,13 @@ def _project_sixteen(i, splats, view, frame, lanes):
     slope, chord = p.cov * inverse_var_y, sqrt(p.det) * inverse_var_y
     tip = p.cov / p.var_x * half_width
     color = load_rows3(splats.colors, 3 * i)
-    store_columns(
-        frame.records,
-        ROW * i,
-        (
-            u,
-            v,
-            p.var_y * inverse_det * (-0.5 * LOG2_E),
-            p.cov * inverse_det * LOG2_E,
-            p.var_x * inverse_det * (-0.5 * LOG2_E),
-            log_opacity,
-            color[0],
-            color[1],
-            color[2],
-            p.z,
-            half_height,
-            slope,
-            chord,
-            tip,
-        ),  # fmt: skip
-    )
+    conic_xx = p.var_y * inverse_det * (-0.5 * LOG2_E)
+    conic_xy = p.cov * inverse_det * LOG2_E
+    conic_yy = p.var_x * inverse_det * (-0.5 * LOG2_E)
+    shape = (u, v, conic_xx, conic_xy, conic_yy, log_opacity)
+    outline = (half_height, slope, chord, tip)
+    record = (*shape, color[0], color[1], color[2], p.z, *outline)
+    store_columns(frame.records, ROW * i, record)
 
     left, right, beside = _first_and_last(u, half_width, view.width * 1.0)
     top, bottom, above = _first_and_last(v, half_height, view.height * 1.0)
@@ -200,13 +190,13 @@ def _project_sixteen(i, splats, view, frame, lanes):
 
 
 @inlined
-def minimum_int(a, b):  # noqa: ANN201
+def minimum_int(a, b):
     """The smaller of two integers, lane by lane."""
     return select(a < b, a, b)
 
 
 @inlined
-def project_chunk(chunk, splats, view, frame, lanes):  # noqa: ANN201
+def project_chunk(chunk, splats, view, frame, lanes):
     """Project one chunk; list its visible splats with their depths, and count their tiles."""
     count = splats.opacities.size
     begin, end = chunk * CHUNK, min(chunk * CHUNK + CHUNK, count)

@@ -3,6 +3,9 @@
 Names as in `projection.py`; v_x is the gradient of the loss with respect to x.
 """
 
+# ruff: noqa: ANN201 - numba infers the types of kernels from their arguments
+# mypy: ignore-errors
+
 from __future__ import annotations
 
 from renderer.cpu_kernels.frame import (
@@ -104,9 +107,8 @@ def _point_gradient(p, sums, v_across, v_down, camera):
     inverse_det = 1.0 / p.det
     a, b, c = p.var_y * inverse_det, -(p.cov * inverse_det), p.var_x * inverse_det
     v_u, v_v = a * sums[1] + b * sums[2], b * sums[1] + c * sums[2]
-    row0, row1, row2 = (
-        (camera[0], camera[1], camera[2]), (camera[3], camera[4], camera[5]), (camera[6], camera[7], camera[8])
-    )  # fmt: skip
+    row0, row1 = (camera[0], camera[1], camera[2]), (camera[3], camera[4], camera[5])
+    row2 = (camera[6], camera[7], camera[8])
     # across = g (row0 - slope_x row2) and down = g (row1 - slope_y row2), with g = focal / z.
     g = p.inverse_z * camera[FOCAL]
     v_slope_x, v_slope_y = -(g * _dot(v_across, row2)), -(g * _dot(v_down, row2))
@@ -201,7 +203,7 @@ def _differentiate_shape(chunk, i, fresh, sums, drawn, splats, view, gradients):
 
 
 @part
-def differentiate_chunk(chunk, splats, view, frame, gradients, scratch):  # noqa: ANN201
+def differentiate_chunk(chunk, splats, view, frame, gradients, scratch):
     """Write the wanted gradients of one chunk of splats; zero for those that were not drawn."""
     count, wanted = splats.opacities.size, gradients.wanted
     shape = get(wanted, MEANS) | get(wanted, QUATS) | get(wanted, SCALES) | get(wanted, POSE)

@@ -4,6 +4,9 @@ A pair is the depth's 31 bits above the splat's number. Digits of at most 12 bit
 the other, the lowest first; each pass counts digits per part of the pairs, adds up, and moves the pairs.
 """
 
+# ruff: noqa: ANN201 - numba infers the types of kernels from their arguments
+# mypy: ignore-errors
+
 from __future__ import annotations
 
 from renderer.cpu_kernels.frame import (
@@ -28,7 +31,7 @@ DIGITS = 1 << DIGIT_BITS
 
 
 @part
-def summarize(chunks, summary):  # noqa: ANN201
+def summarize(chunks, summary):
     """Add up the chunks: how much there is, and how many bits tell the depths apart."""
     visible, entries, nearest, farthest = 0, 0, 0x7FFFFFFF, 0
     for row in range(0, chunks.size, CHUNK_ROW):
@@ -47,7 +50,7 @@ def summarize(chunks, summary):  # noqa: ANN201
 
 
 @inlined
-def count_passes(summary):  # noqa: ANN201
+def count_passes(summary):
     """How often the pairs move; after an odd number they are in `Frame.spare`."""
     return (get(summary, KEY_BITS) + DIGIT_BITS - 1) // DIGIT_BITS
 
@@ -80,7 +83,7 @@ def _pieces(share, parts, turn, frame):
 
 
 @part
-def count_digits(share, parts, turn, source, frame):  # noqa: ANN201
+def count_digits(share, parts, turn, source, frame):
     """Count the digits of one share of the pairs."""
     base = share * DIGITS
     for digit in range(DIGITS):
@@ -95,7 +98,7 @@ def count_digits(share, parts, turn, source, frame):  # noqa: ANN201
 
 
 @part
-def add_up_digits(parts, frame):  # noqa: ANN201
+def add_up_digits(parts, frame):
     """Turn counts into where the first pair of each digit and share goes."""
     total = 0
     for digit in range(DIGITS):
@@ -107,7 +110,7 @@ def add_up_digits(parts, frame):  # noqa: ANN201
 
 
 @part
-def move_pairs(share, parts, turn, source, target, frame):  # noqa: ANN201, PLR0913
+def move_pairs(share, parts, turn, source, target, frame):
     """Move one share of the pairs to where their digits say."""
     base = share * DIGITS
     least, shift, mask = _digit_place(frame.summary, turn)

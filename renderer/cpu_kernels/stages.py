@@ -1,5 +1,8 @@
 """The entry points: which stage follows which. Every thread of a team runs them with the same arrays."""
 
+# ruff: noqa: ANN201 - numba infers the types of kernels from their arguments
+# mypy: ignore-errors
+
 from __future__ import annotations
 
 from renderer.cpu_kernels.backward import differentiate_tile
@@ -21,7 +24,7 @@ _TILES = 4  # tiles per share
 
 
 @kernel
-def prepare(team, parts, splats, view, frame, scratch):  # noqa: ANN201
+def prepare(team, parts, splats, view, frame, scratch):
     """Project the splats and sort them by depth; `frame.summary` then says how many entries follow."""
     chunks = frame.chunks.size // CHUNK_ROW
     share = take(team, 0)
@@ -61,7 +64,7 @@ def prepare(team, parts, splats, view, frame, scratch):  # noqa: ANN201
 
 
 @kernel
-def paint(team, parts, view, frame, layers, scratch):  # noqa: ANN201
+def paint(team, parts, view, frame, layers, scratch):
     """Sort the splats into tiles and composite them."""
     tiles = view.columns * view.rows
     order = frame.pairs if count_passes(frame.summary) % 2 == 0 else frame.spare
@@ -92,7 +95,7 @@ def paint(team, parts, view, frame, layers, scratch):  # noqa: ANN201
 
 
 @kernel
-def differentiate(team, splats, view, frame, layers, upstream, gradients, scratch):  # noqa: ANN201, PLR0913
+def differentiate(team, splats, view, frame, layers, upstream, gradients, scratch):  # noqa: PLR0913
     """Turn gradients of pixels into those of splats and pose, after `prepare` and `paint`."""
     tiles = view.columns * view.rows
     share, shares = take(team, 0), (tiles + _TILES - 1) // _TILES

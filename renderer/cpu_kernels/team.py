@@ -5,6 +5,9 @@ that nobody has, and goes on to the next stage when all shares of this one are d
 finds less to do, whoever never arrives is not waited for: one thread alone finishes as well.
 """
 
+# ruff: noqa: ANN201 - numba infers the types of kernels from their arguments
+# mypy: ignore-errors
+
 from __future__ import annotations
 
 import ctypes
@@ -44,19 +47,19 @@ def reset(team: NDArray) -> None:
 
 
 @inlined
-def take(team, stage):  # noqa: ANN201
+def take(team, stage):
     """Return the number of a share that is now this thread's; past the last, there is none left."""
     return fetch_add(team, (1 + stage) * _STRIDE, 1)
 
 
 @inlined
-def finish(team, stage):  # noqa: ANN201
+def finish(team, stage):
     """Say that one share is done."""
     fetch_add(team, (1 + stage) * _STRIDE + _DONE, 1)
 
 
 @inlined
-def wait(team, stage, shares):  # noqa: ANN201
+def wait(team, stage, shares):
     """Wait until all shares of a stage are done."""
     looks = 0
     while get_shared(team, (1 + stage) * _STRIDE + _DONE) < shares:

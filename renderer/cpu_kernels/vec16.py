@@ -5,6 +5,9 @@ AVX2, four of SSE or NEON. Scalars are broadcast. Fast-math is limited to what k
 alive: a splat of infinite size must fall through the tests, not crash.
 """
 
+# ruff: noqa: ANN201 - numba infers the types of kernels from their arguments
+# mypy: ignore-errors
+
 import operator
 
 import numpy as np
@@ -583,3 +586,25 @@ def store_bit_planes(typing, array, at, stride, value):
         return context.get_dummy_value()
 
     return types.void(array, at, stride, value), emit
+
+
+@intrinsic
+def store_numbers(typing, array, at, bits, first, step):
+    """For each set bit l of sixteen, write first + l * step, packed; all sixteen int32 are written to."""
+
+    def emit(context, builder, signature, arguments):
+        array_value, at_value, word, first_value, step_value = arguments
+        steps = builder.mul(
+            ir.Constant(_INTS, list(range(LANES))), _as_vector(builder, types.int64, step_value)
+        )
+        numbers = builder.add(steps, _as_vector(builder, types.int64, first_value))
+        wanted = builder.bitcast(builder.trunc(word, _I16), _MASK)
+        function = ir.FunctionType(_INTS, [_INTS, _MASK, _INTS])
+        name = "llvm.experimental.vector.compress.v16i32"
+        callee = cgutils.get_or_insert_function(builder.module, function, name)
+        packed = builder.call(callee, [numbers, wanted, _int_constant(0)])
+        where = _address(context, builder, signature.args[0], array_value, at_value, _INTS)
+        builder.store(packed, where, align=4)
+        return context.get_dummy_value()
+
+    return types.void(array, at, bits, first, step), emit
