@@ -21,7 +21,7 @@ from renderer.drawing import Backend, Drawing, Layers
 
 _TRAINED = ("means", "quats", "scales", "opacities", "colors")
 _TORCH_THREADS = 2
-_RUNS = {128: 60, 512: 25, 1024: 12}  # of ours, per kind
+_RUNS = {128: 150, 512: 50, 1024: 15}  # of ours, per kind
 _TORCH_RUNS = {128: 3, 512: 2, 1024: 0}  # the definition would take minutes at 1024
 
 
