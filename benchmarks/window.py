@@ -108,7 +108,8 @@ class _Drive:
 
 
 def _drive(head: Path, generator: Path, folder: Path) -> _Drive:
-    from imgui_bundle import imgui
+    from imgui_bundle import glfw_utils, imgui  # before glfw
+    import glfw  # isort: skip
 
     from splatviz_app.session import new_session
     from splatviz_app.window import WindowOptions, run_window
@@ -128,10 +129,10 @@ def _drive(head: Path, generator: Path, folder: Path) -> _Drive:
     pad.Pad.draw = watched_pad  # type: ignore[method-assign, assignment]
 
     def mouse(x: float, y: float, down: bool | None = None) -> None:
-        io = imgui.get_io()
-        io.add_mouse_pos_event(x, y)
+        # GLFW's own cursor, which its null platform keeps: ImGui asks for it every frame.
+        glfw.set_cursor_pos(glfw_utils.glfw_window_hello_imgui(), x, y)
         if down is not None:
-            io.add_mouse_button_event(0, down)
+            imgui.get_io().add_mouse_button_event(0, down)
 
     def phase(name: str, steps: Iterator[None]) -> Iterator[None]:
         """Time the frames of `steps` and count the pictures that reach the texture."""
@@ -232,9 +233,19 @@ def _write_heads(folder: Path) -> tuple[Path, Path]:
     from benchmarks.scenes import head_scene
     from models.checkpoint import save_generator
     from renderer.formats.ply import write_ply
+    from renderer.gaussians import Gaussians
+    from renderer.spherical_harmonics import rgb_to_dc
 
     head, generator = folder / "head_240k.ply", folder / "random_512.safetensors"
-    write_ply(head, head_scene(240_000, _PICTURE))
+    scene = head_scene(240_000, _PICTURE)
+    splats = Gaussians(
+        means=scene.means,
+        log_scales=scene.scales.log(),
+        quats=scene.quats,
+        opacity_logits=scene.opacities.logit(),
+        sh=rgb_to_dc(scene.colors)[:, None],
+    )
+    write_ply(head, splats)
     save_generator(generator, random_generator(512))
     return head, generator
 

@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import enum
 import itertools
-import os
-import sys
 import threading
 import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Generator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -47,8 +44,6 @@ class Step:
     total: int
     message: str
 
-
-_NICENESS = 5  # of the engine's thread; the window's is 0
 
 Work = Generator[Progress, None, Any]
 
@@ -258,7 +253,6 @@ class Engine(Generic[Request, Result]):
             pass
 
     def _run(self) -> None:
-        _step_back()
         while not self._stopping:
             if self.step():
                 continue
@@ -274,13 +268,3 @@ class Engine(Generic[Request, Result]):
             job.cancel()
             self._advance(job)
 
-
-def _step_back() -> None:
-    """Let the window go first where it and this thread want the same core.
-
-    Linux has a niceness for each thread, and threads started from this one, which do torch's and
-    the rasterizer's work, inherit it.
-    """
-    if sys.platform == "linux":
-        with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)

@@ -27,7 +27,7 @@ from renderer.rasterize import (
     rasterize,
 )
 from renderer.tonemap import Mode, false_color, normalized_depth, over_checker, to_bytes
-from splatviz_app.scenes import Library, OpenedGenerator, Scene
+from splatviz_app.scenes import Library, OpenedGenerator, Scene, drawing_device
 
 Color = tuple[float, float, float]
 Precision = Literal["float32", "fast"]
@@ -124,6 +124,17 @@ class Pipeline:
         self._plane = LastValue(self._map_plane)
         self._splats = LastValue(self._make_splats)
         self._active = LastValue(self._activate)
+
+    def warm_up(self) -> None:
+        """Load what the first picture needs, where that is a matter of moments.
+
+        For before a window shows its first frame: imports would stop it later.
+        """
+        if default_backend(drawing_device()) == "cpu":
+            from renderer import cpu_backend
+
+            if cpu_backend.is_compiled():
+                cpu_backend.warm_up(gradients=False)
 
     def __call__(self, request: RenderRequest) -> RenderResult:
         """Draw.

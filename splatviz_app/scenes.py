@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import subprocess
+import sys
+import time
 from collections import OrderedDict
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -19,6 +23,7 @@ from splatviz_app.engine import Progress, Step
 SAMPLE_HEAD = Path(__file__).resolve().parent.parent / "examples" / "sample_head.ply"
 GENERATOR_SUFFIXES = (".pkl", ".safetensors")
 HEAD_SUFFIXES = (".ply",)
+_COMPILE_SECONDS = 10.0
 SUFFIXES = GENERATOR_SUFFIXES + HEAD_SUFFIXES
 
 
@@ -140,6 +145,7 @@ def open_scene(
         LoadError: The file is missing, damaged or of another kind.
     """
     name = Path(scene.path).name
+    yield from compile_rasterizer()
     if isinstance(scene, GanHead):
         loaded = yield from load_steps(scene.path, device=drawing_device())
         library.add(scene, OpenedGenerator(loaded))
@@ -149,6 +155,36 @@ def open_scene(
         yield Step(1, 2, f"Preparing {head.count:,} splats")
         library.add(scene, OpenedPly(head.to(drawing_device())))
     return OpenedScene(scene, show)
+
+
+def compile_rasterizer() -> Generator[Progress, None, None]:
+    """Compile the CPU rasterizer for this processor, once per machine; a process of its own does it.
+
+    In this one the compiler would hold the interpreter, and with it the window, for seconds.
+    """
+    from renderer.cpu_backend import is_compiled
+
+    if drawing_device().type != "cpu" or is_compiled():
+        return
+    command = "from renderer.cpu_backend import warm_up; warm_up(gradients=False)"
+    root = Path(__file__).resolve().parent.parent
+    compiler = subprocess.Popen(
+        [sys.executable, "-c", command],
+        cwd=root,
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    begin = time.monotonic()
+    try:
+        while compiler.poll() is None:
+            spent = time.monotonic() - begin
+            # Nobody knows how long it takes: the bar comes ever nearer to its end.
+            done = round(1000 * (1 - math.exp(-spent / _COMPILE_SECONDS)))
+            yield Step(done, 1000, "Compiling the rasterizer for this processor, only this once")
+            time.sleep(0.03)
+    finally:
+        compiler.kill()
+        compiler.wait()
 
 
 def _last_change(path: Path) -> int:

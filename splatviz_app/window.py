@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -38,6 +40,10 @@ OpenGL.ERROR_CHECKING = False
 
 Dock = Literal["main", "left", "left_low", "right", "right_low", "bottom"]
 SIZE = (1280, 800)  # px, of a first start
+
+_SOFTWARE_GL = (b"llvmpipe", b"softpipe", b"swrast", b"SwiftShader")
+_NICENESS = 10  # of the engine's threads beside software OpenGL; the window's is 0
+_SOFTWARE_FPS = 30.0  # frames of the window per second
 
 # dock: (the dock it is cut from, on which side, how much of it)
 _DOCKS: dict[Dock, tuple[str, imgui.Dir, float]] = {
@@ -136,6 +142,7 @@ def run_window(
     options = options or WindowOptions()
     if not has_display():
         use_no_display()
+    session.pipeline.warm_up()
     window = _Window(session, parts, options)
     session.engine.start()
     try:
@@ -263,10 +270,17 @@ class _Window:
     def _on_start(self) -> None:
         import glfw
         from imgui_bundle import glfw_utils
+        from OpenGL import GL
 
         handle = glfw_utils.glfw_window_hello_imgui()
         glfw.set_drop_callback(handle, self._on_drop)  # type: ignore[arg-type]
         self.session.engine.wake = hello_imgui.request_refresh
+        drawn_by = GL.glGetString(GL.GL_RENDERER) or b""
+        if any(name in drawn_by for name in _SOFTWARE_GL) and self.options.fps_limit > 0:
+            # OpenGL takes the same cores as the heads: leave them some.
+            pace = hello_imgui.get_runner_params().fps_idling
+            pace.fps_max = min(self.options.fps_limit, _SOFTWARE_FPS)
+            _put_engine_behind_gl()
 
     def _on_drop(self, _window: object, paths: Sequence[str]) -> None:
         if paths:
@@ -338,6 +352,21 @@ class _Window:
                 save_preferences(self.session.preferences)
             except SplatheadError as error:
                 print(error, file=sys.stderr)  # noqa: T201 - the window is closing: nowhere else
+
+
+def _put_engine_behind_gl() -> None:
+    """Let software OpenGL's threads go before all others but this one.
+
+    They share the cores with those that make heads, and the window waits for each of its frames.
+    Linux gives each thread a niceness of its own, which the threads it starts inherit.
+    """
+    if sys.platform != "linux":
+        return
+    for task in Path("/proc/self/task").iterdir():
+        with suppress(OSError):
+            is_gl = (task / "comm").read_text().startswith("llvmpipe")
+            if not is_gl and int(task.name) != threading.get_native_id():
+                os.setpriority(os.PRIO_PROCESS, int(task.name), _NICENESS)
 
 
 def _loop(parameters: hello_imgui.RunnerParams) -> None:

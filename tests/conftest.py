@@ -11,7 +11,10 @@ from pathlib import Path
 
 import platformdirs
 import pytest
-import torch
+
+import splatviz_app  # noqa: F401 - before torch: it keeps torch's threads from spinning
+
+import torch  # isort: skip
 
 from renderer.formats.ply import write_ply
 from renderer.gaussians import Gaussians

@@ -64,7 +64,9 @@ def frame_head(session: Session) -> None:
 
 def _next_seed(session: Session) -> None:
     latent = session.latent
-    session.latent = replace(latent, seed=latent.seed + 1)
+    session.latent = replace(
+        latent, seed=(latent.seed + 1) % 2**31
+    )  # what the seed's field can hold
 
 
 def _toggle_shortcuts(session: Session) -> None:

@@ -106,6 +106,8 @@ def _point_under(
 
 
 def _draw_welcome(session: Session, corner: ImVec2, area: ImVec2) -> None:
+    if session.engine.failure is not None:
+        return  # the banner says it
     if session.opening is not None or session.opened is not None:
         progress = session.opening.progress if session.opening is not None else None
         lines = [progress.message if progress is not None else "Opening the head"]

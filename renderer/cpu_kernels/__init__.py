@@ -35,7 +35,7 @@ import platformdirs
 
 config: Any = numba.core.config  # it fills itself from the environment, unseen by type checkers
 
-__all__ = ["differentiate", "paint", "prepare"]
+__all__ = ["differentiate", "is_cached", "paint", "prepare"]
 
 
 def _version() -> str:
@@ -59,7 +59,7 @@ def _version() -> str:
 
 
 def _cache_folder() -> Path:
-    """Where the machine code is kept; a temporary place if the user's cache cannot be written."""
+    """Where the machine code is kept; for this run only if the user's cache cannot be written."""
     folder = (
         Path(platformdirs.user_cache_dir("splathead", appauthor=False)) / "kernels" / _version()
     )
@@ -69,12 +69,20 @@ def _cache_folder() -> Path:
         writable = False
     else:
         writable = os.access(folder, os.W_OK)
-    return folder if writable else Path(tempfile.gettempdir()) / f"splathead-kernels-{_version()}"
+    # A fresh folder: others could lay machine code of theirs into one whose name they can tell.
+    return folder if writable else Path(tempfile.mkdtemp(prefix="splathead-kernels-"))
 
+
+def is_cached(*kernels: str) -> bool:
+    """Whether the machine code of all these entry points is in the cache."""
+    return all(any(_folder.glob(f"*/stages.{kernel}-*.nbi")) for kernel in kernels)
+
+
+_folder = _cache_folder()
 
 # numba reads this setting when a function is decorated; other users of numba keep theirs.
 _others = config.CACHE_DIR
-config.CACHE_DIR = str(_cache_folder())
+config.CACHE_DIR = str(_folder)
 try:
     from renderer.cpu_kernels.stages import differentiate, paint, prepare
 finally:
