@@ -44,7 +44,9 @@ def main() -> None:
         "camera_drag_fps_240k": round(drive.rates["camera drag"], 1),
         "latent_drag_fps_512": round(drive.rates["latent drag"], 1),
     }
-    print(f"{'phase':<16}{'frames/s':>10}{'median ms':>11}{'99 % ms':>10}{'worst ms':>10}{'pictures/s':>12}")
+    print(
+        f"{'phase':<16}{'frames/s':>10}{'median ms':>11}{'99 % ms':>10}{'worst ms':>10}{'pictures/s':>12}"
+    )
     for phase, times in drive.frames.items():
         ordered = sorted(times)
         middle, late = ordered[len(ordered) // 2], ordered[int(0.99 * (len(ordered) - 1))]
@@ -187,7 +189,9 @@ def _drive(head: Path, generator: Path, folder: Path) -> _Drive:
         yield from phase("load .ply", until(lambda: session.picture is not None))
         # A picture of 512 x 512, whatever the docks left for the viewport.
         width, height = session.viewport
-        session.view = session.view.__class__(resolution=round(_PICTURE * math.sqrt(height / width)))
+        session.view = session.view.__class__(
+            resolution=round(_PICTURE * math.sqrt(height / width))
+        )
         yield from until(lambda: session.is_settled)
         yield from phase("camera drag", drag(viewport))
         session.open(generator)

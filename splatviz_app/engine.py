@@ -267,4 +267,3 @@ class Engine(Generic[Request, Result]):
         for job in self.jobs:
             job.cancel()
             self._advance(job)
-

@@ -200,8 +200,10 @@ class Pipeline:
         return self._networks[precision](scene, precision)
 
     def _map_plane(self, scene: Scene, seed: int) -> LatentPlane:
+        opened = self._library[scene]
+        assert isinstance(opened, OpenedGenerator), scene
         # Always mapped exactly, so that the fast mode shows the same head, only less precisely.
-        return LatentPlane(self._network(scene, "float32"), seed)
+        return LatentPlane(opened.loaded.generator, seed)
 
     @torch.inference_mode()
     def _make_splats(

@@ -42,8 +42,8 @@ Dock = Literal["main", "left", "left_low", "right", "right_low", "bottom"]
 SIZE = (1280, 800)  # px, of a first start
 
 _SOFTWARE_GL = (b"llvmpipe", b"softpipe", b"swrast", b"SwiftShader")
-_NICENESS = 10  # of the engine's threads beside software OpenGL; the window's is 0
-_SOFTWARE_FPS = 30.0  # frames of the window per second
+_NICENESS = 4  # of the engine's threads beside software OpenGL; the window's is 0
+_SOFTWARE_FPS = 40.0  # frames of the window per second
 
 # dock: (the dock it is cut from, on which side, how much of it)
 _DOCKS: dict[Dock, tuple[str, imgui.Dir, float]] = {
@@ -167,6 +167,7 @@ class _Window:
     options: WindowOptions
     # The newest exceptions of panels.
     crashes: list[Exception] = field(default_factory=list)
+    _is_software_gl: bool = False
     _texture: int = 0
     _texture_size: tuple[int, int] = (0, 0)
     _uploaded: RenderResult | None = None
@@ -212,8 +213,7 @@ class _Window:
         calls.pre_new_frame = self._begin_frame
         calls.before_imgui_render = self._end_frame
         calls.before_exit = self._on_exit
-        if self.options.after_frame is not None:
-            calls.after_swap = self.options.after_frame
+        calls.after_swap = self._after_swap
 
         # Multisampling smooths nothing here, and doubles the cost where OpenGL is software.
         params.renderer_backend_options.open_gl_options = hello_imgui.OpenGlOptions()
@@ -276,10 +276,11 @@ class _Window:
         glfw.set_drop_callback(handle, self._on_drop)  # type: ignore[arg-type]
         self.session.engine.wake = hello_imgui.request_refresh
         drawn_by = GL.glGetString(GL.GL_RENDERER) or b""
-        if any(name in drawn_by for name in _SOFTWARE_GL) and self.options.fps_limit > 0:
-            # OpenGL takes the same cores as the heads: leave them some.
-            pace = hello_imgui.get_runner_params().fps_idling
-            pace.fps_max = min(self.options.fps_limit, _SOFTWARE_FPS)
+        self._is_software_gl = any(name in drawn_by for name in _SOFTWARE_GL)
+        if self._is_software_gl:  # it takes the same cores as the heads: leave them some
+            if self.options.fps_limit > 0:
+                pace = hello_imgui.get_runner_params().fps_idling
+                pace.fps_max = min(self.options.fps_limit, _SOFTWARE_FPS)
             _put_engine_behind_gl()
 
     def _on_drop(self, _window: object, paths: Sequence[str]) -> None:
@@ -302,6 +303,15 @@ class _Window:
             hello_imgui.get_runner_params().app_shall_exit = True
         if self.options.screenshot is not None:
             self._close_when_settled()
+
+    def _after_swap(self) -> None:
+        if self._is_software_gl:
+            from OpenGL import GL
+
+            # Without a screen a swap begins nothing: frames would pile up until an upload waits for all.
+            GL.glFlush()
+        if self.options.after_frame is not None:
+            self.options.after_frame()
 
     def _upload(self) -> None:
         """Bring the engine's newest picture to the texture."""

@@ -287,7 +287,9 @@ def test_the_window_stays_alive_while_the_engine_is_busy(in_window, red_ply) -> 
     in_window(act, opened=red_ply)
 
 
-def test_a_panel_that_fails_does_not_take_the_window_with_it(in_window, red_ply, monkeypatch) -> None:
+def test_a_panel_that_fails_does_not_take_the_window_with_it(
+    in_window, red_ply, monkeypatch
+) -> None:
     from imgui_bundle import imgui
 
     from widgets.performance import PerformancePanel
@@ -300,7 +302,9 @@ def test_a_panel_that_fails_does_not_take_the_window_with_it(in_window, red_ply,
     monkeypatch.setattr(PerformancePanel, "draw", broken)
 
     def act(hand: Hand) -> None:
-        hand.ctx.item_click("//Performance/#TAB") if hand.ctx.item_exists("//Performance/#TAB") else None
+        hand.ctx.item_click("//Performance/#TAB") if hand.ctx.item_exists(
+            "//Performance/#TAB"
+        ) else None
         hand.ctx.window_focus("//Performance")
         hand.ctx.yield_(20)
         hand.drag(80, 0)
@@ -315,8 +319,18 @@ def test_a_panel_that_fails_does_not_take_the_window_with_it(in_window, red_ply,
 def test_a_screenshot_shows_the_whole_window(red_ply, tmp_path) -> None:
     shot = tmp_path / "window.png"
     environment = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}
-    command = [sys.executable, "main.py", "--fresh", "--model", str(red_ply), "--screenshot", str(shot)]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200)
+    command = [
+        sys.executable,
+        "main.py",
+        "--fresh",
+        "--model",
+        str(red_ply),
+        "--screenshot",
+        str(shot),
+    ]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200
+    )
     assert done.returncode == 0, done.stderr
     picture = np.asarray(Image.open(shot).convert("RGB")).astype(int)
     assert picture.shape == (800, 1280, 3)
