@@ -196,13 +196,22 @@ def _run(work: Work) -> Any:
     """Loop over a job in the terminal with a progress bar, and return its result."""
     from tqdm import tqdm
 
-    with tqdm(bar_format="{desc}", leave=False, file=sys.stderr) as line:
+    # Into a file or a pipe goes each message once, without the bar.
+    bar = tqdm(
+        disable=not sys.stderr.isatty(), leave=False, bar_format="{desc} {bar} {percentage:.0f} %"
+    )
+    said = ""
+    with bar:
         while True:
             try:
                 step = next(work)
             except StopIteration as stop:
                 return stop.value
-            line.set_description_str(f"{step.message} ({step.done}/{step.total})")
+            bar.total, bar.n = step.total, step.done
+            bar.set_description_str(step.message)
+            if bar.disable and step.message != said:
+                said = step.message
+                print(said, file=sys.stderr)
 
 
 if __name__ == "__main__":
