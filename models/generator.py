@@ -48,10 +48,25 @@ Precision = Literal["float32", "fast"]
 class HeadGenerator(Protocol):
     """A trained family of heads. Not `Generator`: in this code that word is Python's."""
 
-    z_dim: int
-    w_dim: int
-    num_ws: int
-    conditions_on_camera: bool  # whether `map` looks at the camera; if not, a knob for it is dead
+    @property
+    def z_dim(self) -> int:
+        """Width of z."""
+        ...
+
+    @property
+    def w_dim(self) -> int:
+        """Width of w."""
+        ...
+
+    @property
+    def num_ws(self) -> int:
+        """How many w a head has."""
+        ...
+
+    @property
+    def conditions_on_camera(self) -> bool:
+        """Whether `map` looks at the camera; if not, a knob for it is dead."""
+        ...
 
     @property
     def w_avg(self) -> Tensor:
