@@ -1,4 +1,8 @@
-"""The CUDA twin: gsplat's kernels in "classic" mode with the same low-pass. Imported when first used."""
+"""The CUDA twin: gsplat's kernels in "classic" mode with the same low-pass. Imported when first used.
+
+One difference is beyond our reach: gsplat 1.5.3 caps alpha at 0.999 and not at `MAX_ALPHA`, so the
+very centre of an opaque splat (where its Gaussian is above 0.99) is up to 0.009 more opaque.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +26,26 @@ def why_not() -> str | None:
     return None
 
 
+@cache
+def why_not_built() -> str | None:
+    """Build gsplat's kernels, or load them: minutes the first time. None, or a sentence why not.
+
+    A failure is remembered until the program ends: trying again costs as long as the first time.
+    """
+    try:
+        from gsplat.cuda._backend import _C
+    except (ImportError, OSError, RuntimeError) as error:  # the compiler's own words can be pages
+        reason = f" ({str(error).strip().splitlines()[0][:200]})" if str(error).strip() else ""
+    else:
+        if _C is not None:
+            return None
+        reason = " (no nvcc was found)"
+    return (
+        f"gsplat's CUDA kernels could not be built{reason}. Install the CUDA toolkit of torch's CUDA "
+        "version and a C++ compiler and start again, or choose the cpu rasterizer."
+    )
+
+
 def draw(drawing: Drawing) -> Layers:
     """Rasterize on the GPU.
 
@@ -42,35 +66,31 @@ def draw(drawing: Drawing) -> Layers:
             drawing.background[:, None, None].expand(3, height, width).clone(), clear, clear.clone()
         )
 
+    reason = why_not_built()
+    if reason is not None:
+        raise BackendError(reason)
     from gsplat import rasterization
 
     focal = drawing.focal
     intrinsics = torch.tensor(
         [[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]], device=drawing.means.device
     )
-    try:
-        pictures, alphas, _ = rasterization(
-            drawing.means,
-            drawing.quats,
-            drawing.scales,
-            drawing.opacities,
-            drawing.colors,
-            drawing.world_to_cam[None],
-            intrinsics[None],
-            width,
-            height,
-            near_plane=NEAR,
-            eps2d=LOW_PASS,
-            packed=False,  # faster for one small scene
-            rasterize_mode="classic",
-            render_mode="RGB+D",
-        )
-    except (ImportError, AttributeError) as error:
-        # What gsplat raises when its kernels did not compile.
-        raise BackendError(
-            "gsplat's CUDA kernels could not be built. Install the CUDA toolkit (nvcc) of torch's CUDA "
-            f"version and a C++ compiler, or choose the cpu rasterizer. ({error})"
-        ) from error
+    pictures, alphas, _ = rasterization(
+        drawing.means,
+        drawing.quats,
+        drawing.scales,
+        drawing.opacities,
+        drawing.colors,
+        drawing.world_to_cam[None],
+        intrinsics[None],
+        width,
+        height,
+        near_plane=NEAR,
+        eps2d=LOW_PASS,
+        packed=False,  # faster for one small scene
+        rasterize_mode="classic",
+        render_mode="RGB+D",  # color, then the alpha-weighted sum of distances
+    )
     alpha = alphas[0, ..., 0]
     color = pictures[0, ..., :3].permute(2, 0, 1) + (1 - alpha) * drawing.background[:, None, None]
     return Layers(color, pictures[0, ..., 3], alpha)

@@ -45,10 +45,22 @@ class ActiveSplats:
     sh: Tensor  # [N, K, 3]
     dropped: int  # rows left out because they held NaN, infinity or no rotation
 
+    def to(self, device: torch.device) -> ActiveSplats:
+        """Move to a device."""
+        return ActiveSplats(
+            self.means.to(device),
+            self.quats.to(device),
+            self.scales.to(device),
+            self.opacities.to(device),
+            self.sh.to(device),
+            self.dropped,
+        )
+
 
 def activate(gaussians: Gaussians) -> ActiveSplats:
-    """Prepare one head (no batch) for drawing; worth keeping while only the camera moves."""
+    """Prepare one head (no batch) for drawing, in float32; worth keeping while only the camera moves."""
     assert not gaussians.batch_shape, gaussians.batch_shape
+    gaussians = gaussians.to(dtype=torch.float32)
     kept = gaussians if gaussians.is_finite() else gaussians.select(gaussians.finite())
     return ActiveSplats(
         means=kept.means,
@@ -77,6 +89,9 @@ def rasterize(
         background: Colour behind the head, black if None. [3] or [..., 3]
         backend: "torch", "cpu" or "gsplat"; the fastest for the splats' device if None.
 
+    Returns:
+        The picture, where the backend draws: see `device_of`.
+
     Raises:
         BackendError: The backend cannot run here, or the picture is larger than `MAX_SIDE`.
     """
@@ -85,9 +100,9 @@ def rasterize(
         raise BackendError(
             f"A picture of {width} x {height} pixels cannot be drawn; use 1 to {MAX_SIDE} on each side."
         )
-    device = gaussians.means.device
-    draw = load_backend(backend or default_backend(device))
-    camera = camera.to(device, torch.float32)
+    backend = backend or default_backend(gaussians.means.device)
+    draw, device = load_backend(backend), device_of(backend, gaussians.means.device)
+    gaussians, camera = gaussians.to(device), camera.to(device, torch.float32)
     if background is None:
         background = torch.zeros(3, device=device)
     background = background.to(device, torch.float32)
@@ -121,9 +136,17 @@ def rasterize(
 
 
 def default_backend(device: torch.device | str = "cpu") -> BackendName:
-    """Name the fastest rasterizer for splats on `device`."""
-    kind = torch.device(device).type
-    return {"cuda": "gsplat", "cpu": "cpu"}.get(kind, "torch")  # type: ignore[return-value]
+    """Name the fastest rasterizer that this machine has for splats on `device`."""
+    if torch.device(device).type == "cuda":
+        from renderer import gsplat_backend
+
+        return "gsplat" if gsplat_backend.why_not() is None else "cpu"
+    return "cpu"
+
+
+def device_of(backend: BackendName, device: torch.device) -> torch.device:
+    """Say where a rasterizer draws splats that are on `device`: "cpu" in main memory, others there."""
+    return torch.device("cpu") if backend == "cpu" else device
 
 
 def available_backends() -> dict[BackendName, str | None]:

@@ -24,6 +24,7 @@ from renderer.rasterize import (
     Rendered,
     activate,
     default_backend,
+    device_of,
     rasterize,
 )
 from renderer.tonemap import Mode, false_color, normalized_depth, over_checker, to_bytes
@@ -160,7 +161,7 @@ class Pipeline:
             image=pixels,
             depth=depth.cpu().numpy(),
             summary=summary,
-            backend=request.backend or default_backend(active.means.device),
+            backend=_backend(request),
             seconds=seconds,
         )
 
@@ -172,10 +173,14 @@ class Pipeline:
         """The head after activation, at the view's splat scale."""
         self.gaussians(request)
         return self._active(
-            request.scene, request.latent, request.precision, request.view.splat_scale
+            request.scene,
+            request.latent,
+            request.precision,
+            request.view.splat_scale,
+            device_of(_backend(request), drawing_device()),
         )
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def draw(
         self, request: RenderRequest, active: ActiveSplats, transparent: bool = False
     ) -> Rendered:
@@ -188,7 +193,7 @@ class Pipeline:
             request.rig.camera(),
             request.size,
             background=background,
-            backend=request.backend,
+            backend=_backend(request),
         )
 
     def _prepare_network(self, scene: Scene, precision: Precision) -> HeadGenerator:
@@ -205,7 +210,8 @@ class Pipeline:
         # Always mapped exactly, so that the fast mode shows the same head, only less precisely.
         return LatentPlane(opened.loaded.generator, seed)
 
-    @torch.inference_mode()
+    # Not inference_mode: whatever is opened or made in it could never be trained or edited.
+    @torch.no_grad()
     def _make_splats(
         self, scene: Scene, latent: LatentSettings | None, precision: Precision
     ) -> Gaussians:
@@ -217,16 +223,17 @@ class Pipeline:
         w = latent_to_w(plane, latent)  # [1, num_ws, W]
         return self._network(scene, precision).synthesize(w)[0]
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def _activate(
         self,
         scene: Scene,
         latent: LatentSettings | None,
         precision: Precision,
         splat_scale: float,
+        device: torch.device,
     ) -> tuple[ActiveSplats, SceneSummary]:
         gaussians = self._splats(scene, latent, precision)
-        active = activate(gaussians)
+        active = activate(gaussians).to(device)
         if splat_scale != 1:
             active.scales.mul_(splat_scale)
         low, high = _bounds(active.means)
@@ -247,6 +254,11 @@ def compose(rendered: Rendered, view: ViewSettings) -> torch.Tensor:
     if view.mode == "depth":
         return false_color(normalized_depth(rendered), view.colormap, view.invert)
     return over_checker(rendered) if view.checker else rendered.color
+
+
+def _backend(request: RenderRequest) -> BackendName:
+    """The rasterizer that draws a request."""
+    return request.backend or default_backend(drawing_device())
 
 
 def _bounds(means: torch.Tensor) -> tuple[Vector, Vector]:

@@ -15,7 +15,7 @@ from renderer.camera import OrbitRig
 from renderer.errors import BackendError
 from renderer.formats.ply import write_ply
 from renderer.gaussians import Gaussians
-from renderer.rasterize import default_backend, rasterize
+from renderer.rasterize import ActiveSplats, default_backend, rasterize
 from renderer.spherical_harmonics import rgb_to_dc
 from renderer.tonemap import checker, to_bytes
 from splatviz_app.pipeline import LastValue, Pipeline, RenderRequest, ViewSettings
@@ -457,3 +457,35 @@ def test_a_stage_without_a_key_is_computed_too():
     stage = LastValue(lambda: "value")
 
     assert stage() == "value"
+
+
+# ---- devices, and what may be done with what was made
+
+
+def test_what_the_pipeline_opens_and_makes_may_be_trained_and_edited(generator_file):
+    library = Library()
+    scene = scene_for(generator_file)
+    request = RenderRequest(scene, LatentSettings(), OrbitRig(), ViewSettings(), (W, H))
+    pipeline = Pipeline(library)
+
+    pipeline(request)  # opens it as undo does
+
+    opened = library.find(scene)
+    assert isinstance(opened, OpenedGenerator)
+    assert not any(p.is_inference() for p in opened.loaded.generator.state_dict().values())
+    head = pipeline.gaussians(request)
+    leaf = torch.ones(1, requires_grad=True)
+    rasterize(
+        head.map(lambda tensor: tensor * leaf), OrbitRig().camera(), (W, H)
+    ).color.sum().backward()
+    assert leaf.grad is not None
+
+
+def test_the_head_is_moved_to_where_the_rasterizer_draws(monkeypatch):
+    pipeline, request = showing(some_splats())
+    moved = []
+    monkeypatch.setattr(ActiveSplats, "to", lambda active, device: moved.append(device) or active)
+
+    pipeline.active(replace(request, backend="cpu"))
+
+    assert moved == [torch.device("cpu")]  # also where heads are made on a GPU

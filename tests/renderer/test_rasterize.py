@@ -276,6 +276,16 @@ def test_rows_that_are_not_numbers_are_left_out():
         assert torch.equal(color, clean.color)
 
 
+@pytest.mark.parametrize("backend", ["torch", "cpu"])
+def test_a_head_in_float64_is_drawn_like_one_in_float32(backend):
+    head = random_head(9, degree=1)
+
+    double = rasterize(head.to(dtype=torch.float64), camera_at(), SIZE, backend=backend)
+
+    assert double.color.dtype == torch.float32
+    assert torch.equal(double.color, rasterize(head, camera_at(), SIZE, backend=backend).color)
+
+
 def test_impossible_requests_are_refused_with_a_sentence():
     head = random_head(3, degree=0)
     with pytest.raises(BackendError, match="0 x 9 pixels"):
