@@ -188,7 +188,13 @@ def _explain_no_display(arguments: Arguments) -> None:
         "Drawing the head to out/ now."
     )
     folder = Path("out")
-    folder.mkdir(exist_ok=True)
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        from renderer.errors import SaveError
+
+        sentence = f"cannot be created ({error.strerror}). Choose another place with --png."
+        raise SaveError(folder, sentence) from error
     _make_files(replace(arguments, png=folder / "head.png"))
 
 

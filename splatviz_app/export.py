@@ -104,7 +104,7 @@ def save_head(
 def _check_size(path: Path, width: int, height: int) -> None:
     if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE):
         raise SaveError(
-            path, f"would be {width} x {height} pixels; {MAX_SIDE} on a side is the most."
+            path, f"would be {width} x {height} pixels; choose 1 to {MAX_SIDE} on each side."
         )
     needed, free = width * height * _BYTES_PER_PIXEL, psutil.virtual_memory().available
     if needed > free:

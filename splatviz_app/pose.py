@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from dataclasses import asdict, replace
 
@@ -60,7 +59,7 @@ def _from_fields(fields: dict[str, object]) -> OrbitRig:
         if (
             isinstance(value, bool)
             or not isinstance(value, int | float)
-            or not math.isfinite(value)
+            or not abs(value) < 1e30  # not: NaN is refused as well, and so are ints beyond floats
         ):
             raise PoseError(f"This pose has no proper {name!r}. {_ADVICE}")
         return float(value)

@@ -99,6 +99,18 @@ def test_without_a_display_it_says_what_can_be_done_and_draws_the_head(tmp_path,
     assert pixels(folder / "out" / "head.png").shape == (24, 40, 3)
 
 
+def test_without_a_display_a_folder_that_cannot_be_made_is_a_sentence(tmp_path, head_ply):
+    (tmp_path / "out").write_text("a file, where the folder would be")
+
+    done = run(tmp_path, "--model", head_ply, "--size", 40, 24)
+
+    assert done.returncode == 2
+    assert (
+        done.stderr.strip()
+        == "out cannot be created (File exists). Choose another place with --png."
+    )
+
+
 # ---- called directly
 
 
@@ -174,7 +186,7 @@ def test_only_what_was_asked_for_is_made_and_nothing_is_overwritten(call, head_p
     ("arguments", "sentence"),
     [
         (["--png", "nowhere/out.png"], "its folder does not exist"),
-        (["--png", "out.png", "--size", "99999", "10"], "16384 on a side is the most"),
+        (["--png", "out.png", "--size", "99999", "10"], "choose 1 to 16384 on each side"),
         (["--png", "out.png", "--seed", "-1"], "seed"),
         (["--png", "out.png", "--seed", "4294967296"], "seed"),
         (["--png", "out.png", "--psi", "nan"], "psi"),

@@ -71,6 +71,8 @@ BAD = {
     '"target": [0, 0, 0]}}',
     "a pose that is not a number": '{"splathead_pose": {"yaw": NaN, "pitch": 0, "radius": 2, '
     '"fov_y": 1, "target": [0, 0, 0]}}',
+    "a pose of a number without end": '{"splathead_pose": {"yaw": 1%s, "pitch": 0, "radius": 2, '
+    '"fov_y": 1, "target": [0, 0, 0]}}' % ("0" * 400),
     "numbers beyond all bounds": "1e999 " + " ".join(["0"] * 15),
     "deeply nested": "[" * 100_000,
 }
