@@ -73,7 +73,7 @@ def save_picture(
     Image.fromarray(pixels).save(encoded, format="PNG", compress_level=4)
     yield Step(3, 4, f"Writing {path.name}")
     path = _write(path, encoded.getvalue())
-    return SavedFile(path, f"Saved {path.name} ({width} x {height}) in {path.parent}")
+    return SavedFile(path, f"Saved {path.name} ({width} x {height}) in {path.parent.resolve()}")
 
 
 def save_head(
@@ -98,7 +98,7 @@ def save_head(
     splats = "splat" if dropped == 1 else "splats"
     left_out = f", {dropped:,} broken {splats} left out" if dropped else ""
     label = PROFILES[profile].label
-    return SavedFile(path, f"Saved {path.name} for {label}{left_out} in {path.parent}")
+    return SavedFile(path, f"Saved {path.name} for {label}{left_out} in {path.parent.resolve()}")
 
 
 def _check_size(path: Path, width: int, height: int) -> None:

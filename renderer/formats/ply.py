@@ -22,7 +22,7 @@ from renderer.formats.frames import Frame, mirrored
 from renderer.formats.ply_header import NOTE, Element, Header, read_header
 from renderer.gaussians import Gaussians
 
-Path = str | os.PathLike[str]
+AnyPath = str | os.PathLike[str]
 
 _MEANS = ("x", "y", "z")
 _NORMALS = ("nx", "ny", "nz")
@@ -85,7 +85,7 @@ PROFILES: dict[str, PlyProfile] = {
 }
 
 
-def read_ply(path: Path, *, frame: Frame | None = None) -> Gaussians:
+def read_ply(path: AnyPath, *, frame: Frame | None = None) -> Gaussians:
     """Read a head, float32 on the CPU.
 
     Columns are found by name, in any order and of any number type; text and both byte orders;
@@ -124,7 +124,7 @@ def read_ply(path: Path, *, frame: Frame | None = None) -> Gaussians:
     return mirrored(gaussians, frame if frame is not None else _known_frame(noted))
 
 
-def read_note(path: Path) -> dict[str, object]:
+def read_note(path: AnyPath) -> dict[str, object]:
     """Read what `write_ply` was given as `note`, and "profile" and "frame"; {} in others' files.
 
     Raises:
@@ -135,7 +135,7 @@ def read_note(path: Path) -> dict[str, object]:
 
 
 def write_ply(
-    path: Path,
+    path: AnyPath,
     gaussians: Gaussians,
     profile: PlyProfile = PROFILES["raw"],
     note: Mapping[str, object] | None = None,
@@ -214,7 +214,7 @@ def _known_frame(noted: object) -> Frame:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
+def _opened(path: AnyPath) -> Iterator[BinaryIO]:
     """Open a regular file; say in a sentence why it cannot be read."""
     try:
         with open(path, "rb") as file:
@@ -230,7 +230,7 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
         raise LoadError(path, sentence) from error
 
 
-def _splat_element(header: Header, path: Path) -> Element:
+def _splat_element(header: Header, path: AnyPath) -> Element:
     """Find the splats, or say what the file holds instead."""
     vertex = header.element("vertex")
     names = vertex.names if vertex else []
@@ -254,7 +254,7 @@ def _splat_element(header: Header, path: Path) -> Element:
     return vertex
 
 
-def _rest_columns(vertex: Element, path: Path) -> tuple[str, ...]:
+def _rest_columns(vertex: Element, path: AnyPath) -> tuple[str, ...]:
     """Name the columns of view-dependent colour, as many as a degree of 0 to 3 has."""
     found = [name for name in vertex.names if name.startswith("f_rest_")]
     names = _rest_names(len(found))
@@ -267,7 +267,7 @@ def _rest_columns(vertex: Element, path: Path) -> tuple[str, ...]:
     return names
 
 
-def _read_rows(file: BinaryIO, header: Header, vertex: Element, path: Path) -> np.ndarray:
+def _read_rows(file: BinaryIO, header: Header, vertex: Element, path: AnyPath) -> np.ndarray:
     """Read the splats' rows: [N, P] of one type, or [N] structured with fields "0", "1", …"""
     size = os.fstat(file.fileno()).st_size
     before = header.elements[: header.elements.index(vertex)]
@@ -285,7 +285,7 @@ def _read_rows(file: BinaryIO, header: Header, vertex: Element, path: Path) -> n
 
 
 def _read_text_rows(
-    file: BinaryIO, before: Sequence[Element], vertex: Element, path: Path
+    file: BinaryIO, before: Sequence[Element], vertex: Element, path: AnyPath
 ) -> np.ndarray:
     """Read rows of text, one line each. [N, P] float64"""
     lines = file.read().splitlines()
@@ -303,7 +303,7 @@ def _read_text_rows(
         raise LoadError(path, sentence) from error
 
 
-def _skip(file: BinaryIO, element: Element, order: str, size: int, path: Path) -> None:
+def _skip(file: BinaryIO, element: Element, order: str, size: int, path: AnyPath) -> None:
     """Step over the rows of an element that is not the splats."""
     if element.count * element.least_bytes > size - file.tell():
         raise _too_short(path, element.count, 0)
@@ -322,7 +322,7 @@ def _skip(file: BinaryIO, element: Element, order: str, size: int, path: Path) -
             raise _too_short(path, element.count, row)
 
 
-def _too_short(path: Path, promised: int, found: int) -> LoadError:
+def _too_short(path: AnyPath, promised: int, found: int) -> LoadError:
     sentence = f"is cut short: it promises {promised} rows and holds {found}. Export it again."
     return LoadError(path, sentence)
 
