@@ -15,16 +15,17 @@ import torch
 
 from models.checkpoint import CheckpointSummary, LoadedGenerator, load_steps
 from renderer.errors import LoadError
+from renderer.formats import READERS, read_head
 from renderer.formats.frames import Frame
-from renderer.formats.ply import read_ply
 from renderer.gaussians import Gaussians
 from splatviz_app.engine import Progress, Step
 
 SAMPLE_HEAD = Path(__file__).resolve().parent.parent / "examples" / "sample_head.ply"
 GENERATOR_SUFFIXES = (".pkl", ".safetensors")
-HEAD_SUFFIXES = (".ply",)
-_COMPILE_SECONDS = 10.0
+HEAD_SUFFIXES = tuple(READERS)
 SUFFIXES = GENERATOR_SUFFIXES + HEAD_SUFFIXES
+
+_COMPILE_SECONDS = 10.0  # about what it takes; only the progress bar believes it
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,7 @@ def open_scene(
         library.add(scene, OpenedGenerator(loaded))
     else:
         yield Step(0, 2, f"Reading {name}")
-        head = read_ply(Path(scene.path), frame=scene.frame)
+        head = read_head(scene.path, scene.frame)
         yield Step(1, 2, f"Preparing {head.count:,} splats")
         library.add(scene, OpenedPly(head.to(drawing_device())))
     return OpenedScene(scene, show)

@@ -9,7 +9,7 @@ import torch
 
 from renderer.camera import OrbitRig
 from renderer.formats import read_head
-from renderer.formats.ply import read_note
+from renderer.formats.ply import inspect_ply
 from renderer.rasterize import rasterize
 from renderer.rotations import quat_to_matrix
 from renderer.spherical_harmonics import dc_to_rgb
@@ -165,7 +165,7 @@ def test_colours_are_displayable(head):
 
 
 def test_its_origin_is_credited_in_the_file_and_in_the_notice():
-    assert "ICT-FaceKit" in str(read_note(PATH)["derived from"])
+    assert "ICT-FaceKit" in str(inspect_ply(PATH).note["derived from"])
     notice = (ROOT / "NOTICE").read_text(encoding="utf-8")
     assert "Copyright (c) 2020 USC Institute for Creative Technologies" in notice
     assert "The above copyright notice and this permission notice shall be included" in notice

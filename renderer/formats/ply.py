@@ -85,7 +85,18 @@ PROFILES: dict[str, PlyProfile] = {
 }
 
 
-def read_ply(path: AnyPath, *, frame: Frame | None = None) -> Gaussians:
+@dataclass(frozen=True)
+class PlySummary:
+    """What a `.ply` of splats says of itself."""
+
+    splats: int
+    sh_degree: int  # 0 to 3
+    size: int  # bytes
+    # What `write_ply` was given as `note`, and "profile" and "frame"; {} in others' files.
+    note: dict[str, object]
+
+
+def read_ply(path: AnyPath, frame: Frame | None = None) -> Gaussians:
     """Read a head, float32 on the CPU.
 
     Columns are found by name, in any order and of any number type; text and both byte orders;
@@ -124,14 +135,17 @@ def read_ply(path: AnyPath, *, frame: Frame | None = None) -> Gaussians:
     return mirrored(gaussians, frame if frame is not None else _known_frame(noted))
 
 
-def read_note(path: AnyPath) -> dict[str, object]:
-    """Read what `write_ply` was given as `note`, and "profile" and "frame"; {} in others' files.
+def inspect_ply(path: AnyPath) -> PlySummary:
+    """Say what a file holds, from its header alone.
 
     Raises:
-        LoadError: It cannot be read, or is not a `.ply`.
+        LoadError: It cannot be read, or is not a `.ply` of splats.
     """
     with _opened(path) as file:
-        return read_header(file, path).note
+        header = read_header(file, path)
+        vertex = _splat_element(header, path)
+        degree = _REST_COUNTS.index(len(_rest_columns(vertex, path)))
+        return PlySummary(vertex.count, degree, os.fstat(file.fileno()).st_size, header.note)
 
 
 def write_ply(
@@ -146,7 +160,7 @@ def write_ply(
         path: The file to make or replace.
         gaussians: One head, no batch.
         profile: The program that will open it.
-        note: JSON values to keep in the file's comments; `read_note` finds them.
+        note: JSON values to keep in the file's comments; `inspect_ply` finds them.
 
     Returns:
         How many splats were left out because they held NaN, infinity or no rotation.
