@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import math
 import os
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
@@ -22,8 +21,9 @@ import torch
 from torch import Tensor
 
 from models.generator import CgsConfig, CgsGenerator, config_from_state, expected_shapes
-from models.legacy_pickle import PublishedFile, PublishedNetwork, read_published
+from models.legacy_pickle import read_published
 from models.points import Placement
+from models.published_constants import constants_of
 from renderer.errors import CheckpointError
 from renderer.files import atomic_write
 
@@ -269,7 +269,7 @@ def _safetensors_summary(
             )
         config = _config_from_json(header["config"])
         provenance = _provenance_from_json(header)
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         sentence = f"has a header that cannot be understood ({error}). {_AGAIN}"
         raise CheckpointError(path, sentence) from error
     return _summary(path, OURS, size, shapes, config, provenance)
@@ -283,10 +283,10 @@ def _published(path: str | os.PathLike[str], size: int) -> _Content:
         raise CheckpointError(path, "holds no generator, neither G_ema nor G. Choose another file.")
     (network,) = file.networks.values()
     shapes = {name: tensor.shape for name, tensor in network.state.items()}
-    constants = _published_constants(network, file)
-    config = _config_of(path, shapes, constants)
+    config = _config_of(path, shapes, constants_of(network))
+    seen = file.values.get("cur_nimg")
     provenance = Provenance(
-        images_seen=_published_images_seen(file),
+        images_seen=seen if isinstance(seen, int) else None,
         licence="the terms of the authors of CGS-GAN, who published the weights",
     )
     summary = _summary(path, PUBLISHED, size, shapes, config, provenance)
@@ -420,11 +420,11 @@ def _digest(path: str | os.PathLike[str], size: int) -> Generator[LoadStep, None
     return digest.hexdigest()
 
 
-# ── headers and constants ──────────────────────────────────────────────────────────────────────
+# ── headers ────────────────────────────────────────────────────────────────────────────────────
 
 
 def _config_from_json(values: object) -> CgsConfig:
-    """Rebuild a configuration, every field of its own type. Raises ValueError or TypeError."""
+    """Rebuild a configuration, every field of its own type. Raises ValueError, TypeError, OverflowError."""
     if not isinstance(values, dict):
         raise ValueError("its configuration is no object")
 
@@ -459,48 +459,3 @@ def _provenance_from_json(header: Mapping[str, Any]) -> Provenance:
         source=text("source"),
         extra=extra if isinstance(extra, dict) else {},
     )
-
-
-def _published_constants(network: PublishedNetwork, file: PublishedFile) -> dict[str, float | int]:
-    """Find the constants that a published generator's shapes do not tell, wherever the file has them.
-
-    Buffers come first, then plain attributes, then constructor arguments; what is nowhere follows
-    from the resolution.
-    """
-    found: dict[str, float] = {}
-    arguments = list(_numbers("", network.init_kwargs))
-    attributes = [(path, value) for path, value in network.attributes.items() if _is_number(value)]
-    buffers = [(path, t.item()) for path, t in network.state.items() if t.numel() == 1]
-    for path, value in [*arguments, *attributes, *buffers]:
-        found[path.rpartition(".")[2]] = float(value)  # type: ignore[arg-type]
-
-    constants: dict[str, float | int] = {}
-    for name in ("img_resolution", "resolution"):
-        own = [value for path, value in arguments if path == name]
-        if own and float(own[0]).is_integer() and math.frexp(own[0])[0] == 0.5:  # a power of two
-            constants["resolution"] = int(own[0])
-            break
-    if "scale_end" in found:
-        constants["percent_dense"] = math.exp(min(found["scale_end"], 0.0))
-    if "scale_init" in found:
-        constants["scale_threshold"] = found["scale_init"]
-    constants |= {name: found[name] for name in Placement._fields if name in found}
-    return constants
-
-
-def _published_images_seen(file: PublishedFile) -> int | None:
-    seen = file.values.get("cur_nimg")
-    return seen if isinstance(seen, int) else None
-
-
-def _numbers(path: str, value: object) -> Generator[tuple[str, float], None, None]:
-    """Walk nested arguments and yield the numbers by their dotted names."""
-    if _is_number(value):
-        yield path, float(value)  # type: ignore[arg-type]
-    elif isinstance(value, dict):
-        for name, item in value.items():
-            yield from _numbers(f"{path}.{name}" if path else str(name), item)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e30

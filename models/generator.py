@@ -127,8 +127,10 @@ class CgsConfig:
             raise ValueError("has a depth that is not between 1 and 64")
         if self.heads < 1 or self.width % self.heads or self.width % 2 or self.table % 2:
             raise ValueError("has a width that is odd or no multiple of its heads, or an odd table")
-        if not (all(map(math.isfinite, self.placement)) and self.split_ratio > 0):
-            raise ValueError("has placement constants that are not numbers, or a ratio of 0")
+        if not (
+            all(map(math.isfinite, (*self.placement, self.mapping_lr))) and self.split_ratio > 0
+        ):
+            raise ValueError("has constants that are not numbers, or a ratio of 0")
 
     @staticmethod
     def for_resolution(resolution: int, *, points: int = 512, width: int = 512) -> CgsConfig:
@@ -395,12 +397,14 @@ def config_from_state(
         return found
 
     points = shape("point_gen._xyz", 2)[0]
+    if points < 1:
+        raise ValueError("holds no CGS generator: its backbone has no points")
     blocks = "point_gen.transformer.first_layers"
     hidden, width = shape(f"{blocks}.0.mlp.c_fc.weight", 2)
     levels = _count(shapes, r"point_gen\.upsample_layers\.(\d+)\.")
     if not 1 <= levels <= len(ACCUMULATED):
         raise ValueError(
-            f"has {levels} levels of splats; a CGS generator has 1 to {len(ACCUMULATED)}."
+            f"has {levels} levels of splats; a CGS generator has 1 to {len(ACCUMULATED)}"
         )
     features = tuple(
         shape(f"point_gen.gaussians.xyz.{level}.weight", 2)[1] for level in range(levels)
@@ -412,9 +416,7 @@ def config_from_state(
     )
     resolution = int(constants.get("resolution", 2 ** (levels + 3)))
     if resolution < 16:
-        raise ValueError(
-            f"says its pictures are {resolution} px; a CGS generator's are 16 or more."
-        )
+        raise ValueError(f"says its pictures are {resolution} px; a CGS generator's are 16 or more")
     placement = placement_of(resolution, points)._asdict()
     return CgsConfig(
         resolution=resolution,

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import struct
 from dataclasses import replace
 
@@ -19,8 +20,11 @@ from models.checkpoint import (
     load_steps,
     save_generator,
 )
-from models.generator import CgsGenerator
+from models.generator import CgsConfig, CgsGenerator
+from models.points import ACCUMULATED
+from renderer.camera import OrbitRig
 from renderer.errors import CheckpointError, SaveError
+from renderer.rasterize import rasterize
 from tests.models.published import write_published
 from tests.models.small import random_z, small_config, small_generator
 
@@ -162,6 +166,8 @@ def test_a_header_length_that_lies_ends_in_one_sentence(saved):
         {"config.heads": 0},
         {"config.heads": True},
         {"config.split_ratio": 0},
+        {"config.split_ratio": 10**400},
+        {"config.mapping_lr": math.nan},
         {"config.colour": 3},
     ],
 )
@@ -298,6 +304,61 @@ def test_a_published_file_with_a_part_too_many_is_another_network(tmp_path):
     write_published(path, state | {"point_gen.transformer.more.weight": torch.zeros(3)})
     with pytest.raises(CheckpointError, match="no use for"):
         load_generator(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"point_gen._xyz": torch.zeros(0, 3)}, "no points"),
+        ({"point_gen.upsample_layers.8.subpixel.weight": torch.zeros(8, 8)}, "9 levels"),
+        ({"point_gen.percent_dense": torch.tensor(math.nan)}, "not numbers"),
+    ],
+)
+def test_a_published_file_of_impossible_sizes_ends_in_one_sentence(tmp_path, change, words):
+    path = tmp_path / "impossible.pkl"
+    state = small_generator(config=replace(small_config(), heads=1)).state_dict()
+    write_published(path, state | change, ["mapping_network.w_avg", "point_gen.percent_dense"])
+
+    for read in (inspect, load_generator):
+        with pytest.raises(CheckpointError, match=words) as error:
+            read(path)
+        assert ".." not in sentence_of(error)
+
+
+def test_a_complex_number_in_a_published_file_is_no_constant(tmp_path):
+    path = tmp_path / "complex.pkl"
+    config = replace(small_config(), heads=1)
+    state = small_generator(config=config).state_dict()
+    write_published(path, state | {"point_gen.split_ratio": torch.tensor(1 + 2j)})
+
+    assert inspect(path).config.split_ratio == config.split_ratio
+
+
+@pytest.mark.parametrize(
+    ("resolution", "last"), [(256, 16), (512, 16), (1024, 16), (2048, 8), (2048, 16)]
+)
+def test_a_published_file_of_every_size_is_converted_to_the_same_picture(
+    tmp_path, resolution, last
+):
+    published, ours = tmp_path / "published.pkl", tmp_path / "ours.safetensors"
+    config = CgsConfig.for_resolution(resolution, points=7, width=64)
+    config = replace(config, features=(*config.features[:-1], last))
+    generator = small_generator(config=config)
+    buffers = ["mapping_network.w_avg"]
+    write_published(published, generator.state_dict(), buffers, {"img_resolution": resolution})
+
+    summary = convert(published, ours)
+
+    assert summary.config == config
+    assert summary.splats == 7 * sum(ACCUMULATED[: config.levels])
+    assert not summary.missing
+    assert not summary.unexpected
+    w = generator.map(random_z(generator, batch=1))
+    heads = [model.synthesize(w)[0] for model in (generator, load_generator(ours).generator)]
+    with torch.no_grad():
+        one, other = (rasterize(head, OrbitRig(yaw=0.5).camera(), (45, 29)) for head in heads)
+    assert float(one.alpha.max()) > 0.5
+    assert torch.equal(one.color, other.color)
 
 
 def test_files_are_known_by_content_not_by_name(saved, published):
