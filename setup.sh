@@ -35,11 +35,12 @@ if [ -n "$packages" ]; then
     fi
 fi
 
-# The virtual environment; made again only when the requirements change.
+# The virtual environment; filled again only when the requirements change. One whose Python is gone, or
+# that was left without pip, is made anew.
 stamp=.venv/.$purpose.stamp
 sum=$(cat requirements.txt "$requirements" | cksum)
-if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$sum" ]; then
-    [ -x .venv/bin/python ] || "$python" -m venv .venv
+if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$sum" ] || ! .venv/bin/python -c '' 2>/dev/null; then
+    .venv/bin/python -m pip --version >/dev/null 2>&1 || "$python" -m venv --clear .venv
     say "Installing Python packages (the first time this takes minutes)"
     .venv/bin/python -m pip install --quiet --disable-pip-version-check -r "$requirements"
     printf '%s' "$sum" >"$stamp"
