@@ -185,7 +185,15 @@ def placement_of(resolution: int, points: int = 512) -> Placement:
 
     Root splats are as large as `points` of them need to fill the head, the last level's as a pixel;
     the ratio between spreads evenly over the levels.
+
+    Raises:
+        ValueError: No generator has such pictures or points. The message continues a file's name.
     """
+    if resolution < 16 or points < 1:
+        raise ValueError(
+            f"has pictures of {resolution} px and {points} points; "
+            "a CGS generator has pictures of 16 px or more and a point or more"
+        )
     scale_init = math.log(0.5 / math.sqrt(points))
     scale_end = math.log(0.5 / resolution)
     steps = math.log2(2 * (resolution // 4)) - 3
@@ -397,8 +405,6 @@ def config_from_state(
         return found
 
     points = shape("point_gen._xyz", 2)[0]
-    if points < 1:
-        raise ValueError("holds no CGS generator: its backbone has no points")
     blocks = "point_gen.transformer.first_layers"
     hidden, width = shape(f"{blocks}.0.mlp.c_fc.weight", 2)
     levels = _count(shapes, r"point_gen\.upsample_layers\.(\d+)\.")
@@ -415,8 +421,6 @@ def config_from_state(
         shape("mapping_network.embed.bias", 1)[0],
     )
     resolution = int(constants.get("resolution", 2 ** (levels + 3)))
-    if resolution < 16:
-        raise ValueError(f"says its pictures are {resolution} px; a CGS generator's are 16 or more")
     placement = placement_of(resolution, points)._asdict()
     return CgsConfig(
         resolution=resolution,

@@ -107,26 +107,18 @@ def rasterize(
         background = torch.zeros(3, device=device)
     background = background.to(device, torch.float32)
 
-    heads = gaussians.batch_shape if isinstance(gaussians, Gaussians) else torch.Size()
-    lead = torch.broadcast_shapes(heads, camera.focal.shape, background.shape[:-1])
+    batch = gaussians.batch_shape if isinstance(gaussians, Gaussians) else torch.Size()
+    lead = torch.broadcast_shapes(batch, camera.focal.shape, background.shape[:-1])
+    heads = _activate_each(gaussians)  # once, however many cameras see a head
     if not lead:
-        splats = activate(gaussians) if isinstance(gaussians, Gaussians) else gaussians
-        return Rendered(*_draw_one(draw, splats, camera, background, size))
+        return Rendered(*_draw_one(draw, heads[0], camera, background, size))
 
-    # One head is activated once, however many cameras see it.
     poses = camera.cam_to_world.expand(*lead, 4, 4).reshape(-1, 4, 4)
     focals = camera.focal.expand(lead).reshape(-1)
     backgrounds = background.expand(*lead, 3).reshape(-1, 3)
-    which = torch.arange(heads.numel()).reshape(heads).expand(lead).reshape(-1).tolist()
-    if isinstance(gaussians, Gaussians):
-        flat = (
-            gaussians.map(lambda tensor: tensor.flatten(0, len(heads) - 1)) if heads else gaussians
-        )
-        active = [activate(flat[i] if heads else flat) for i in range(heads.numel())]
-    else:
-        active = [gaussians]
+    which = torch.arange(batch.numel()).reshape(batch).expand(lead).reshape(-1).tolist()
     layers = [
-        _draw_one(draw, active[head], Camera(poses[i], focals[i]), backgrounds[i], size)
+        _draw_one(draw, heads[head], Camera(poses[i], focals[i]), backgrounds[i], size)
         for i, head in enumerate(which)
     ]
     color, depth, alpha = (
@@ -164,6 +156,16 @@ def load_backend(name: BackendName) -> Backend:
             f"There is no rasterizer called {name!r}; choose one of {', '.join(BACKENDS)}."
         )
     return loaders[name]()
+
+
+def _activate_each(gaussians: Gaussians | ActiveSplats) -> list[ActiveSplats]:
+    """Activate the heads of a batch, its leading dimensions row by row."""
+    if isinstance(gaussians, ActiveSplats):
+        return [gaussians]
+    if not gaussians.batch_shape:
+        return [activate(gaussians)]
+    flat = gaussians.map(lambda tensor: tensor.flatten(0, len(gaussians.batch_shape) - 1))
+    return [activate(flat[i]) for i in range(gaussians.batch_shape.numel())]
 
 
 def _draw_one(

@@ -75,7 +75,7 @@ class Frame(NamedTuple):
     chunks: NDArray  # [chunks * CHUNK_ROW] int64
     summary: NDArray  # [4] int64
     digits: NDArray  # [parts * 4096] int32: the sort's histograms
-    counts: NDArray  # [parts * tiles] int32: entries, then where the next one goes
+    counts: NDArray  # [parts * counts_row] int32: entries, then where the next one goes
     starts: NDArray  # [tiles + 1] int32: where each tile's list begins
     lists: NDArray  # [entries] int32: splats of each tile, near to far
     places: NDArray  # [entries] int32: for each entry, splat after splat, its place in `lists`

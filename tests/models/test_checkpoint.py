@@ -309,7 +309,7 @@ def test_a_published_file_with_a_part_too_many_is_another_network(tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"point_gen._xyz": torch.zeros(0, 3)}, "no points"),
+        ({"point_gen._xyz": torch.zeros(0, 3)}, "and 0 points"),
         ({"point_gen.upsample_layers.8.subpixel.weight": torch.zeros(8, 8)}, "9 levels"),
         ({"point_gen.percent_dense": torch.tensor(math.nan)}, "not numbers"),
     ],

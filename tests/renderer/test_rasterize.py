@@ -241,6 +241,26 @@ def test_a_batch_is_its_heads_and_cameras_one_by_one(backend):
         assert torch.equal(pictures.alpha[i], alone.alpha)
 
 
+def test_leading_dimensions_of_heads_and_cameras_broadcast():
+    heads = random_head(7, degree=1, batch=(2, 1))
+    rigs = [camera_at(0.0, 0.1), camera_at(0.7, -0.2), camera_at(-1.3, 0.4)]
+    cameras = Camera(
+        torch.stack([rig.cam_to_world for rig in rigs]), torch.stack([rig.focal for rig in rigs])
+    )
+
+    pictures = rasterize(heads, cameras, SIZE)
+    of_one = rasterize(activate(heads[1][0]), cameras, SIZE)
+
+    assert pictures.color.shape == (2, 3, 3, SIZE[1], SIZE[0])
+    assert pictures.alpha.shape == (2, 3, SIZE[1], SIZE[0])
+    for i in range(2):
+        for j in range(3):
+            alone = rasterize(heads[i][0], rigs[j], SIZE)
+            assert torch.equal(pictures.color[i, j], alone.color)
+    assert torch.equal(pictures.color[1], of_one.color)
+    assert torch.equal(pictures.depth[1], of_one.depth)
+
+
 @pytest.mark.parametrize("backend", EVERY_BACKEND)
 def test_the_background_shows_where_nothing_is(backend):
     background = torch.tensor([0.2, 0.5, 0.9], device=device_of(backend))
