@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from splatviz_app.pipeline import (
 )
 from splatviz_app.preferences import Preferences
 from splatviz_app.scenes import (
+    SUFFIXES,
     GanHead,
     Library,
     Opened,
@@ -81,6 +83,7 @@ class Session:
         self.wants_quit = False
         self.opening: Job | None = None
         self._opening_scene: Scene | None = None  # what `opening` opens
+        self._replaced: set[Job] = set()  # openings that gave way to newer ones
         self._sent: RenderRequest | None = None
         self._full_seconds = 0.0  # what the newest picture of full size took to rasterize
         self._failure: object = None
@@ -140,6 +143,14 @@ class Session:
             return
         self._open(scene, show=True)
 
+    def open_dropped(self, paths: Sequence[str | Path]) -> None:
+        """Open the first head or generator of the files dropped on the window; one is shown at a time."""
+        known = [path for path in paths if Path(path).suffix.lower() in SUFFIXES]
+        for path in (known or list(paths))[:1]:
+            self.open(path)
+        if len(paths) > 1 and known:
+            self.say(f"Opening {Path(known[0]).name}, the first of {len(paths)} files")
+
     def start_job(self, title: str, work: Work) -> Job:
         """Queue long work; its result is announced when it is done."""
         return self.engine.start_job(title, work)
@@ -185,9 +196,9 @@ class Session:
         for job in self.engine.take_finished():
             self._conclude(job)
         self._notice_failure()
-        moving = self.hand_is_busy or self.inertia.moves
-        self.history.settle(self.document, moving)
-        self._refresh(moving)
+        self.history.settle(self.document, self.hand_is_busy or self.inertia.moves)
+        # Once settled nothing differs: a click or a word that is typed is no reason for a coarse picture.
+        self._refresh(moving=self.document != self.history.present)
 
     @property
     def is_settled(self) -> bool:
@@ -230,6 +241,7 @@ class Session:
     def _open(self, scene: Scene, show: bool) -> None:
         if self.opening is not None:
             self.opening.cancel()
+            self._replaced.add(self.opening)
         name = Path(scene.path).name
         self._opening_scene = scene
         self.opening = self.start_job(f"Open {name}", open_scene(scene, self.library, show))
@@ -264,9 +276,13 @@ class Session:
         was_opening = job is self.opening
         if was_opening:
             self.opening = None
+        replaced = job in self._replaced
+        self._replaced.discard(job)
         if job.state is JobState.FAILED:
             assert job.error is not None
             self.report(job.error, job.details)
+        elif replaced:
+            pass  # the newest opening wins, without a word about the others
         elif job.state is JobState.CANCELLED:
             self.say(f"{job.title}: cancelled")
         elif isinstance(job.result, OpenedScene):
@@ -285,6 +301,7 @@ class Session:
             self.history = History(self.document)
         self.preferences = self.preferences.with_recent(opened.scene.path)
         self.banner = ""
+        self.log.add("info", f"Opened {opened.scene.path}")
 
     def _notice_failure(self) -> None:
         failure = self.engine.failure

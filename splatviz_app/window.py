@@ -229,7 +229,15 @@ class _Window:
             params.ini_disable = True
             return
         folder = config_folder()
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            params.ini_disable = True
+            self.session.log.add(
+                "warning",
+                f"The window's layout is not remembered: {folder} cannot be made ({error.strerror}).",
+            )
+            return
         params.ini_folder_type = hello_imgui.IniFolderType.absolute_path
         params.ini_filename = str(folder / "layout.ini")
 
@@ -240,9 +248,8 @@ class _Window:
         )
         window.can_be_closed = panel.dock != "main"
         if panel.dock == "main":
-            window.imgui_window_flags = (
-                imgui.WindowFlags_.no_scrollbar | imgui.WindowFlags_.no_scroll_with_mouse
-            )
+            window.call_begin_end = False
+            window.gui_function = _edge_to_edge(panel.title, window.gui_function)
         return window
 
     # ---- a panel that raises must not take the window with it
@@ -284,10 +291,12 @@ class _Window:
             _put_engine_behind_gl()
 
     def _on_drop(self, _window: object, paths: Sequence[str]) -> None:
-        if paths:
-            self.session.open(paths[0])
+        self.session.open_dropped(paths)
+        hello_imgui.request_refresh()
 
     def _begin_frame(self) -> None:
+        _make_readable(imgui.get_style())  # the user may have chosen another theme
+        _give_popups_the_keyboard()
         self._upload()
 
     def _end_frame(self) -> None:
@@ -362,6 +371,40 @@ class _Window:
                 save_preferences(self.session.preferences)
             except SplatheadError as error:
                 print(error, file=sys.stderr)  # noqa: T201 - the window is closing: nowhere else
+
+
+def _edge_to_edge(title: str, draw: Callable[[], None]) -> Callable[[], None]:
+    """Draw a dockable window whose content reaches its edges and never scrolls."""
+    flags = imgui.WindowFlags_.no_scrollbar | imgui.WindowFlags_.no_scroll_with_mouse
+
+    def drawn() -> None:
+        imgui.push_style_var(imgui.StyleVar_.window_padding, (0, 0))
+        shown, _ = imgui.begin(title, None, flags)
+        imgui.pop_style_var()
+        if shown:
+            draw()
+        imgui.end()
+
+    return drawn
+
+
+def _give_popups_the_keyboard() -> None:
+    """Let arrows, Enter and Escape work in an open menu or list; else they belong to the head."""
+    io = imgui.get_io()
+    keyboard = int(imgui.ConfigFlags_.nav_enable_keyboard)
+    if imgui.is_popup_open("", imgui.PopupFlags_.any_popup):
+        io.config_flags |= keyboard
+    else:
+        io.config_flags &= ~keyboard
+
+
+def _make_readable(style: imgui.Style) -> None:
+    """Let nothing shine through menus, tooltips and dialogs, which lie over a colourful picture."""
+    for kind in (imgui.Col_.window_bg, imgui.Col_.popup_bg, imgui.Col_.title_bg_active):
+        color = style.color_(kind)
+        if color.w != 1.0:
+            style.set_color_(kind, (color.x, color.y, color.z, 1.0))
+    style.set_color_(imgui.Col_.modal_window_dim_bg, (0.0, 0.0, 0.0, 0.4))
 
 
 def _put_engine_behind_gl() -> None:

@@ -77,6 +77,8 @@ def unless(reason: str) -> Iterator[None]:
 def tooltip(text: str) -> None:
     """Explain the last item while the mouse rests on it, or say why it cannot be used."""
     text = _reasons[-1] if _reasons else text
+    if imgui.is_item_active():
+        return  # who is typing or dragging knows, and wants to see what lies below
     if not text or not imgui.is_item_hovered(imgui.HoveredFlags_.for_tooltip):
         return
     if imgui.begin_tooltip():
@@ -289,7 +291,7 @@ def buttons(
     help: Mapping[str, str] | None = None,
     whys: Mapping[str, str] | None = None,
 ) -> str | None:
-    """Draw equal buttons in one row over the full width.
+    """Draw buttons in one row over the full width.
 
     Args:
         names: From left to right.
@@ -300,10 +302,14 @@ def buttons(
         The name of the one pressed.
     """
     between = imgui.get_style().item_inner_spacing.x
-    space = imgui.get_content_region_avail().x
-    width = (space - between * (len(names) - 1)) / len(names)
+    space = imgui.get_content_region_avail().x - between * (len(names) - 1)
+    needed = [imgui.calc_text_size(name, True).x + em(0.4) for name in names]
+    if max(needed) * len(names) <= space:
+        needed = [1.0] * len(names)
+    # Equal if all fit so; else the longer word gets the wider button.
+    widths = [space * part / sum(needed) for part in needed]
     pressed = None
-    for i, name in enumerate(names):
+    for i, (name, width) in enumerate(zip(names, widths, strict=True)):
         if i:
             imgui.same_line(0, between)
         with unless((whys or {}).get(name, "")):

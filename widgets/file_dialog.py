@@ -99,6 +99,9 @@ class FileDialog:
     def _poll_in_window(self) -> Path | None:
         dialog = im_file_dialog.FileDialog.instance()
         if not dialog.is_done(self._key):
+            if imgui.is_key_pressed(imgui.Key.escape, False):
+                dialog.close()
+                self._in_window = False
             return None
         chosen = dialog.get_result().path() if dialog.has_result() else ""
         dialog.close()

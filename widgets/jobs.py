@@ -31,6 +31,32 @@ def draw_job(job: Job) -> None:
     fields.muted(state if left is None else f"{state} · {duration(left)} left")
 
 
+def draw_job_line(job: Job, waiting: int = 0) -> None:
+    """The same in one line of text, for places that must not grow: bar, Cancel, what is being done."""
+    side = imgui.ImVec2(fields.em(8), imgui.get_text_line_height())
+    corner = imgui.get_cursor_screen_pos()
+    # Painted: ImGui's own bar is taller than a line and pushes the text beside it down.
+    imgui.dummy(side)
+    paint, rounding = imgui.get_window_draw_list(), imgui.get_style().frame_rounding
+    low, high = corner.y + 0.2 * side.y, corner.y + 0.9 * side.y
+    back, front = (imgui.get_color_u32(c) for c in (imgui.Col_.frame_bg, imgui.Col_.plot_histogram))
+    paint.add_rect_filled((corner.x, low), (corner.x + side.x, high), back, rounding)
+    done = corner.x + job.fraction * side.x
+    paint.add_rect_filled((corner.x, low), (done, high), front, rounding)
+    imgui.same_line()
+    with fields.unless("It stops at its next step." if job.wants_cancel else ""):
+        if imgui.small_button(f"Cancel##line {job.title}"):
+            job.cancel()
+        fields.tooltip("Stop it; what it began is cleaned up.")
+    imgui.same_line()
+    message = job.progress.message if job.progress is not None else job.title
+    left = job.seconds_left
+    estimate = f", {duration(left)} left" if left is not None and left >= 1 else ""
+    more = f" ({waiting} more waiting)" if waiting else ""
+    imgui.text_unformatted("Cancelling" if job.wants_cancel else f"{message}{estimate}{more}")
+    fields.tooltip(f"{job.title}: {message}")
+
+
 def duration(seconds: float) -> str:
     """A length of time in the coarsest words that serve."""
     if seconds < 90:

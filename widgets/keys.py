@@ -122,6 +122,14 @@ MOUSE: tuple[tuple[str, str], ...] = (
     ("Double-click", "Turn about the point under the cursor"),
 )
 
+# What the mouse does on the panels' rows, for the overlay.
+FIELDS: tuple[tuple[str, str], ...] = (
+    ("Drag", "Change a number"),
+    ("Double-click", "Type a number; Ctrl+click on a slider"),
+    ("Right-click", "Reset, or copy a fact"),
+    ("Tab", "Next field"),
+)
+
 
 def press_keys(session: Session, shortcuts: tuple[Shortcut, ...]) -> None:
     """Do what the keys pressed in this frame say, unless they belong to a text field or a popup."""

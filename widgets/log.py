@@ -91,10 +91,9 @@ class LogPanel:
             imgui.end_popup()
         if clicked:
             self._opened = None if entry is self._opened else entry
+            imgui.set_scroll_here_y(0.0)  # what opens below is to be seen
         if entry is self._opened:
             _draw_details(entry)
-            if clicked:
-                imgui.set_scroll_here_y(1.0)
 
 
 def _draw_details(entry: LogEntry) -> None:

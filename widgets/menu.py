@@ -10,7 +10,10 @@ from imgui_bundle import ImVec2, hello_imgui, imgui
 from splatviz_app import controls
 from splatviz_app.scenes import SAMPLE_HEAD
 from splatviz_app.session import Session
-from widgets.keys import MOUSE, SHORTCUTS, Shortcut, chord, press_keys, quit_window
+from widgets import fields
+from widgets.keys import FIELDS, MOUSE, SHORTCUTS, Shortcut, chord, press_keys, quit_window
+
+_LEFT = ("Camera", "Mouse over the picture")  # the groups in the overlay's left column
 
 
 class Menu:
@@ -88,15 +91,28 @@ class Menu:
         )
         shown, stays = imgui.begin("Shortcuts", True, flags)
         if shown:
-            everything = (*self._files, *SHORTCUTS)
-            for group in dict.fromkeys(shortcut.group for shortcut in everything):
-                rows = [(s.keys, s.says) for s in everything if s.group == group]
-                _draw_rows(group, rows, em)
-            _draw_rows("Mouse over the picture", list(MOUSE), em)
-            _draw_rows("Fields", [("Ctrl+click", "Type a number"), ("Right-click", "Reset")], em)
+            groups = self._groups()
+            # Two columns: one would be taller than a small window.
+            if imgui.begin_table("##Columns", 2, imgui.TableFlags_.sizing_fixed_fit):
+                imgui.table_next_column()
+                for name in _LEFT:
+                    _draw_rows(name, groups.pop(name), em)
+                imgui.table_next_column()
+                for name, rows in groups.items():
+                    _draw_rows(name, rows, em)
+                imgui.end_table()
             closes = imgui.is_key_pressed(imgui.Key.escape, False)
             session.show_shortcuts = bool(stays) and not closes
         imgui.end()
+
+    def _groups(self) -> dict[str, list[tuple[str, str]]]:
+        """Keys and what they do, by the title over them."""
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for shortcut in (*self._files, *SHORTCUTS):
+            groups.setdefault(shortcut.group, []).append((shortcut.keys, shortcut.says))
+        groups["Mouse over the picture"] = list(MOUSE)
+        groups["Numbers and fields"] = list(FIELDS)
+        return groups
 
 
 def _item(session: Session, shortcut: Shortcut, enabled: bool = True, ticked: bool = False) -> None:
@@ -110,8 +126,11 @@ def _is_view(session: Session, name: str) -> bool:
 
 
 def _draw_rows(title: str, rows: list[tuple[str, str]], em: float) -> None:
-    imgui.separator_text(title)
+    fields.section(title)
+    left = imgui.get_cursor_pos_x()
     for keys, says in rows:
         imgui.text_unformatted(keys)
-        imgui.same_line(12 * em)
-        imgui.text_disabled(says)
+        imgui.same_line()
+        imgui.set_cursor_pos_x(left + 11 * em)
+        imgui.text_colored(fields.quiet_color(), says)
+    imgui.dummy((27 * em, 0))

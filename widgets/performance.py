@@ -17,7 +17,7 @@ from widgets import fields
 
 _STAGES = ("synthesize", "activate", "rasterize", "compose")
 _STAGE_HELP = {
-    "synthesize": "The network makes the splats; only when the latent changes.",
+    "synthesize": "The network makes the splats; only when the latent changes, else they are kept.",
     "activate": "Splats become ready to draw; only when the head or the splat scale changes.",
     "rasterize": "Splats become pixels; whenever anything changes.",
     "compose": "Background, colour map, bytes.",
@@ -65,7 +65,7 @@ class PerformancePanel:
         for i, stage in enumerate(_STAGES):
             seconds = result.seconds.get(stage)
             color = implot.get_colormap_color(i)  # as ImPlot takes them for the bars
-            _stage_row(stage.capitalize(), "kept" if seconds is None else _ms(seconds), color)
+            _stage_row(stage.capitalize(), _ms(seconds) if seconds else "kept", color)
             fields.tooltip(_STAGE_HELP[stage])
         _stage_row("Picture", _ms(sum(result.seconds.values())))
         imgui.end_table()
@@ -99,16 +99,16 @@ class PerformancePanel:
         recent = sum(now - arrival < _RECENT for arrival in self._arrivals)
         fields.fact(
             "Pictures",
-            f"{recent / _RECENT:.0f} per second",
-            "Drawn in the last two seconds; none while nothing changes.",
+            f"{recent / _RECENT:.0f} per second" if recent else "none: nothing changes",
+            "Drawn in the last two seconds; only what changes is drawn.",
         )
         width, height = result.request.size
         fields.fact("Size", f"{width} x {height} px", "Of the newest picture; smaller in a drag.")
-        fields.fact("Splats", f"{result.summary.splats:,}")
-        fields.fact("Rasterizer", f"{result.backend}, {result.request.precision}")
+        fields.fact("Splats", f"{result.summary.splats:,}", "That the head is made of.")
+        fields.fact("Rasterizer", result.backend, "What drew it; to be chosen in the Render panel.")
         fields.fact(
             "Memory",
-            f"{self._memory / 2**20:,.0f} MiB",
+            f"{self._memory / 2**20:,.0f} MB",
             "Of this program, the graphics card's not counted.",
         )
 

@@ -17,7 +17,7 @@ from splatviz_app.window import Dock
 from widgets import fields
 from widgets.fields import Number
 from widgets.file_dialog import FileDialog
-from widgets.jobs import draw_job
+from widgets.jobs import draw_job_line
 
 _VIEWPORT, _CUSTOM = "viewport", "custom"
 _SIZES = {
@@ -70,7 +70,8 @@ class SavePanel:
         self._profile = next(iter(PROFILES))
         self._dialog = FileDialog("save folder")
         self._free_picture, self._free_head = FreeName(), FreeName()
-        self._jobs: list[Job] = []
+        self._picture_jobs: list[Job] = []
+        self._head_jobs: list[Job] = []
 
     def visible(self, session: Session) -> bool:
         """Always: with nothing open it says why it cannot save."""
@@ -84,10 +85,6 @@ class SavePanel:
         self._draw_picture(session, reason)
         fields.section("Head")
         self._draw_head(session, reason)
-        self._jobs = [job for job in self._jobs if not job.state.is_over]
-        for job in self._jobs:
-            fields.gap()
-            draw_job(job)
 
     def save_picture(self, session: Session) -> None:
         """Begin to save the picture as the panel says; nothing while nothing is open."""
@@ -97,14 +94,14 @@ class SavePanel:
                 self._picture_size(session), self._transparent, self._supersampling
             )
             work = save_picture(session.pipeline, request, path, options)
-            self._jobs.append(session.start_job(f"Save {path.name}", work))
+            self._picture_jobs.append(session.start_job(f"Save {path.name}", work))
 
     def save_head(self, session: Session) -> None:
         """Begin to save the head as the panel says; nothing while nothing is open."""
         request, path = session.request(), self._head_path(session)
         if request is not None and not _why_not(self._head_name):
             work = save_head(session.pipeline, request, path, self._profile)
-            self._jobs.append(session.start_job(f"Save {path.name}", work))
+            self._head_jobs.append(session.start_job(f"Save {path.name}", work))
 
     def poll_dialogs(self, session: Session) -> None:
         """Follow up on the open dialog; to be called every frame, also while the panel is hidden."""
@@ -121,7 +118,8 @@ class SavePanel:
     def _draw_folder(self, session: Session) -> None:
         folder = session.preferences.folder
         fields.label("Folder")
-        if imgui.button(f"{_shortened(folder)}##Folder", (fields.FILL, 0)):
+        room = imgui.get_content_region_avail().x - 2 * imgui.get_style().frame_padding.x
+        if imgui.button(f"{_shortened(folder, room)}##Folder", (fields.FILL, 0)):
             self._dialog.choose_folder("Save in", folder)
         fields.tooltip(f"{folder}\nClick to choose another.")
         self.poll_dialogs(session)
@@ -146,8 +144,9 @@ class SavePanel:
         )
         path = self._picture_path(session)
         reason = reason or _why_not(self._picture_name)
-        if self._draw_button("Save picture", self._free_picture, path, reason):
+        if _draw_button("Save picture", reason):
             self.save_picture(session)
+        _draw_outcome(self._picture_jobs, self._free_picture, path, reason)
 
     def _draw_size(self, session: Session) -> None:
         self._size = fields.combo(
@@ -179,14 +178,23 @@ class SavePanel:
         )
         path = self._head_path(session)
         reason = reason or _why_not(self._head_name)
-        if self._draw_button("Save .ply", self._free_head, path, reason):
+        if _draw_button("Save .ply", reason):
             self.save_head(session)
+        _draw_outcome(self._head_jobs, self._free_head, path, reason)
 
-    def _draw_button(self, name: str, free: FreeName, path: Path, reason: str) -> bool:
-        with fields.unless(reason):
-            pressed = fields.button(name, "Nothing is ever overwritten.", height=fields.em(1.9))
+
+def _draw_button(name: str, reason: str) -> bool:
+    with fields.unless(reason):
+        return fields.button(name, "Nothing is ever overwritten.", height=fields.em(1.9))
+
+
+def _draw_outcome(jobs: list[Job], free: FreeName, path: Path, reason: str) -> None:
+    """One line under a button: what is being written, or what would be."""
+    jobs[:] = [job for job in jobs if not job.state.is_over]
+    if jobs:
+        draw_job_line(jobs[0], waiting=len(jobs) - 1)
+    else:
         fields.muted(reason if reason else f"Writes {free.of(path).name}")
-        return pressed
 
 
 def _why_not(name: str) -> str:
@@ -195,10 +203,13 @@ def _why_not(name: str) -> str:
     return f"A name cannot hold {' '.join(wrong)}" if wrong else ""
 
 
-def _shortened(folder: Path) -> str:
-    """The end of a path, which tells more than its beginning."""
+def _shortened(folder: Path, room: float) -> str:
+    """As much of a path's end, which tells more than its beginning, as fits into `room` px."""
     home = Path.home()
-    if folder == home:
-        return "~"
     shown = f"~/{folder.relative_to(home)}" if folder.is_relative_to(home) else str(folder)
-    return shown if len(shown) <= 28 else f"…{shown[-27:]}"
+    if folder == home:
+        shown = "~"
+    kept = shown
+    while len(kept) > 1 and imgui.calc_text_size(kept).x > room:
+        kept = f"…{kept[2:]}"
+    return kept

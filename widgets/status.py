@@ -6,10 +6,11 @@ import time
 from pathlib import Path
 
 import psutil
-from imgui_bundle import hello_imgui, imgui
+from imgui_bundle import imgui
 
-from splatviz_app.engine import Job
 from splatviz_app.session import Session
+from widgets import fields
+from widgets.jobs import draw_job_line
 
 _process = psutil.Process()
 
@@ -22,51 +23,38 @@ class StatusBar:
         self._asked = 0.0  # time.monotonic() seconds
 
     def __call__(self, session: Session) -> None:
-        """Draw it in one line."""
-        em = hello_imgui.em_size()
-        facts = self._facts(session)
-        for i, fact in enumerate(facts):
-            if i:
-                imgui.same_line(0, 1.6 * em)
+        """Draw it in one line: what is shown at the left, what is being done at the right."""
+        between = fields.em(1.6)
+        x = imgui.get_cursor_pos_x()
+        for fact, room in self._facts(session):
+            imgui.set_cursor_pos_x(x)
             imgui.text_unformatted(fact)
+            imgui.same_line()
+            x += max(imgui.calc_text_size(fact).x, imgui.calc_text_size(room).x) + between
+        imgui.set_cursor_pos_x(x)
         jobs = session.engine.jobs
         if jobs:
-            imgui.same_line(0, 1.6 * em)
-            draw_job(jobs[0], waiting=len(jobs) - 1)
+            draw_job_line(jobs[0], waiting=len(jobs) - 1)
         elif session.engine.is_drawing:
-            imgui.same_line(0, 1.6 * em)
-            imgui.text_disabled("drawing")
+            imgui.text_colored(fields.quiet_color(), "Drawing")
+        else:
+            imgui.new_line()
 
-    def _facts(self, session: Session) -> list[str]:
-        facts = [Path(session.scene.path).name if session.scene is not None else "nothing open"]
+    def _facts(self, session: Session) -> list[tuple[str, str]]:
+        """Each with the widest that it usually is."""
+        name = Path(session.scene.path).name if session.scene is not None else "Nothing is open"
+        facts = [(name, "sample_head.ply")]
         result = session.result
-        if result is not None and session.scene is not None:
-            facts.append(f"{result.summary.splats:,} splats")
+        if result is not None and result.request.scene == session.scene:
+            facts.append((f"{result.summary.splats:,} splats", "000,000 splats"))
             if result.summary.dropped:
-                facts.append(f"{result.summary.dropped:,} broken")
+                facts.append((f"{result.summary.dropped:,} broken", ""))
             width, height = result.request.size
-            facts.append(f"{width} x {height}")
-            facts.append(f"{result.backend} rasterizer")
-            facts.append(f"{1000 * sum(result.seconds.values()):.0f} ms")
+            facts.append((f"{width} x {height} px", "0000 x 0000 px"))
+            facts.append((f"{result.backend} rasterizer", ""))
+            facts.append((f"{1000 * sum(result.seconds.values()):.0f} ms", "0000 ms"))
         now = time.monotonic()
         if now - self._asked > 0.5:
             self._memory, self._asked = _process.memory_info().rss / 2**30, now
-        facts.append(f"{self._memory:.1f} GB")
+        facts.append((f"{self._memory:.1f} GB", "00.0 GB"))
         return facts
-
-
-def draw_job(job: Job, waiting: int = 0) -> None:
-    """A job's title, progress, estimate and a button that cancels it, in one line."""
-    em = hello_imgui.em_size()
-    message = job.progress.message if job.progress is not None else job.title
-    imgui.progress_bar(job.fraction, (8 * em, imgui.get_text_line_height()), "")
-    imgui.same_line()
-    left = job.seconds_left
-    estimate = f", {left:.0f} s left" if left is not None and left >= 1 else ""
-    more = f" (+{waiting} waiting)" if waiting else ""
-    imgui.text_unformatted(f"{message}{estimate}{more}")
-    imgui.same_line()
-    if job.wants_cancel:
-        imgui.text_disabled("cancelling")
-    elif imgui.small_button("Cancel##job"):
-        job.cancel()
