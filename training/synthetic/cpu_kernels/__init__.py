@@ -1,0 +1,22 @@
+"""The loops over splats that make a head within milliseconds, compiled by numba.
+
+All in one file: numba's cache of machine code sees a change only in the file of the entry point.
+"""
+
+from training.synthetic.cpu_kernels.kernels import (
+    color_skin,
+    light,
+    place_hair,
+    place_surface,
+    place_threads,
+    vertex_normals,
+)
+
+__all__ = [
+    "color_skin",
+    "light",
+    "place_hair",
+    "place_surface",
+    "place_threads",
+    "vertex_normals",
+]
