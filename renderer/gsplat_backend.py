@@ -6,7 +6,10 @@ very centre of an opaque splat (where its Gaussian is above 0.99) is up to 0.009
 
 from __future__ import annotations
 
+import os
+import shutil
 from functools import cache
+from pathlib import Path
 
 import torch
 
@@ -23,7 +26,31 @@ def why_not() -> str | None:
         import gsplat  # noqa: F401
     except ImportError as error:
         return f"gsplat is not installed ({error}); run `make run` again, or choose the cpu rasterizer."
+    if not is_compiled() and not _has_nvcc():
+        return (
+            "gsplat must build its kernels once and finds no nvcc. Install the CUDA toolkit of torch's "
+            "CUDA version and start again, or choose the cpu rasterizer."
+        )
     return None
+
+
+def is_compiled() -> bool:
+    """Whether gsplat's kernels came with it or lie in torch's cache: building them takes minutes."""
+    import gsplat
+    from torch.utils.cpp_extension import _get_build_directory
+
+    built = Path(_get_build_directory("gsplat_cuda", verbose=False))  # as gsplat asks for it
+    folders = {"csrc": Path(gsplat.__file__).parent, "gsplat_cuda": built}
+    return any(
+        file.suffix in (".so", ".pyd", ".lib")
+        for name, folder in folders.items()
+        for file in folder.glob(f"{name}.*")
+    )
+
+
+def warm_up(*, gradients: bool = True) -> None:
+    """Build the kernels or load them, those of the backward pass always with the others."""
+    why_not_built()
 
 
 @cache
@@ -94,3 +121,11 @@ def draw(drawing: Drawing) -> Layers:
     alpha = alphas[0, ..., 0]
     color = pictures[0, ..., :3].permute(2, 0, 1) + (1 - alpha) * drawing.background[:, None, None]
     return Layers(color, pictures[0, ..., 3], alpha)
+
+
+def _has_nvcc() -> bool:
+    from torch.utils.cpp_extension import CUDA_HOME
+
+    folders = [f"{CUDA_HOME}/bin"] if CUDA_HOME else []
+    search = os.pathsep.join([*folders, os.environ.get("PATH", os.defpath)])
+    return shutil.which("nvcc", path=search) is not None

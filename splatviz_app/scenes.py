@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -18,6 +20,7 @@ from renderer.errors import LoadError
 from renderer.formats import READERS, read_head
 from renderer.formats.frames import Frame
 from renderer.gaussians import Gaussians
+from renderer.rasterize import default_backend
 from splatviz_app.engine import Progress, Step
 
 SAMPLE_HEAD = Path(__file__).resolve().parent.parent / "examples" / "sample_head.ply"
@@ -25,7 +28,8 @@ GENERATOR_SUFFIXES = (".pkl", ".safetensors")
 HEAD_SUFFIXES = tuple(READERS)
 SUFFIXES = GENERATOR_SUFFIXES + HEAD_SUFFIXES
 
-_COMPILE_SECONDS = 10.0  # about what it takes; only the progress bar believes it
+# About what it takes; only the progress bar believes it.
+_COMPILE_SECONDS = {"cpu": 10.0, "gsplat": 180.0}
 
 
 @dataclass(frozen=True)
@@ -159,33 +163,50 @@ def open_scene(
 
 
 def compile_rasterizer() -> Generator[Progress, None, None]:
-    """Compile the CPU rasterizer for this processor, once per machine; a process of its own does it.
+    """Compile this machine's rasterizer, once; a process of its own does it.
 
-    In this one the compiler would hold the interpreter, and with it the window, for seconds.
+    In this one the compiler would hold the interpreter, and with it the window, for seconds, and what
+    is asked of the engine meanwhile would wait, for minutes on a GPU.
     """
-    from renderer.cpu_backend import is_compiled
-
-    if drawing_device().type != "cpu" or is_compiled():
+    name = default_backend(drawing_device())
+    if name == "gsplat":
+        from renderer.gsplat_backend import is_compiled
+    else:
+        from renderer.cpu_backend import is_compiled
+    if is_compiled():
         return
-    command = "from renderer.cpu_backend import warm_up; warm_up(gradients=False)"
-    root = Path(__file__).resolve().parent.parent
     compiler = subprocess.Popen(
-        [sys.executable, "-c", command],
-        cwd=root,
+        [
+            sys.executable,
+            "-c",
+            f"from renderer.{name}_backend import warm_up; warm_up(gradients=False)",
+        ],
+        cwd=Path(__file__).resolve().parent.parent,
         stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        start_new_session=True,  # a group of its own: it starts compilers that must end with it
     )
-    begin = time.monotonic()
+    begin, needed = time.monotonic(), _COMPILE_SECONDS[name]
     try:
         while compiler.poll() is None:
             spent = time.monotonic() - begin
             # Nobody knows how long it takes: the bar comes ever nearer to its end.
-            done = round(1000 * (1 - math.exp(-spent / _COMPILE_SECONDS)))
-            yield Step(done, 1000, "Compiling the rasterizer for this processor, only this once")
+            done = round(1000 * (1 - math.exp(-spent / needed)))
+            yield Step(done, 1000, "Compiling the rasterizer for this machine, only this once")
             time.sleep(0.03)
     finally:
-        compiler.kill()
-        compiler.wait()
+        _end(compiler)
+
+
+def _end(process: subprocess.Popen) -> None:
+    """End a process, and those it started, that has a group of its own."""
+    if process.poll() is None:
+        if sys.platform == "win32":
+            process.kill()
+        else:
+            os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def _last_change(path: Path) -> int:

@@ -1,18 +1,22 @@
 """Scenes are names; the library holds what is behind them."""
 
 import os
+import sys
 
 import pytest
 import torch
 
+from renderer import cpu_backend, gsplat_backend
 from renderer.errors import LoadError
 from renderer.formats.ply import PROFILES, write_ply
+from splatviz_app import scenes
 from splatviz_app.scenes import (
     GanHead,
     Library,
     OpenedGenerator,
     OpenedPly,
     PlyHead,
+    compile_rasterizer,
     open_scene,
     scene_for,
 )
@@ -150,3 +154,70 @@ def test_a_head_that_is_opened_again_is_the_newest():
 
     assert library.find(a) is again
     assert library.find(b) is None
+
+
+# ---- the first run on a machine
+
+
+@pytest.fixture
+def compiler(monkeypatch, tmp_path):
+    """Take a shell script for Python, and this machine for one that has compiled nothing."""
+
+    def taking(script):
+        python = tmp_path / "python"
+        python.write_text(f"#!/bin/sh\n{script}\n")
+        python.chmod(0o755)
+        monkeypatch.setattr(sys, "executable", str(python))
+
+    monkeypatch.setattr(scenes, "default_backend", lambda device: "cpu")
+    monkeypatch.setattr(cpu_backend, "is_compiled", lambda: False)
+    return taking
+
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
+
+
+@posix
+def test_the_rasterizer_is_compiled_aside_and_says_how_far_it_is(compiler, tmp_path):
+    compiler(f'echo "$2" > "{tmp_path}/asked"; sleep 0.2')
+
+    steps = list(compile_rasterizer())
+
+    assert "renderer.cpu_backend" in (tmp_path / "asked").read_text()
+    done = [step.done for step in steps]
+    assert len(done) > 1
+    assert done == sorted(done)
+    assert done[-1] < steps[-1].total
+    assert all("Compiling" in step.message for step in steps)
+
+
+@posix
+def test_cancelling_ends_the_compiler_and_what_it_started(compiler, tmp_path):
+    # The inner shell holds the pipe open for as long as it lives.
+    os.mkfifo(tmp_path / "alive")
+    compiler(f'sh -c "sleep 60; :" > "{tmp_path}/alive"; :')
+    work = compile_rasterizer()
+    next(work)
+    with open(tmp_path / "alive") as alive:  # waits until it has begun
+        work.close()
+        assert alive.read() == ""  # waits until it has ended
+
+
+def test_what_is_compiled_is_not_compiled_again(monkeypatch):
+    monkeypatch.setattr(scenes, "default_backend", lambda device: "cpu")
+    monkeypatch.setattr(cpu_backend, "is_compiled", lambda: True)
+
+    assert list(compile_rasterizer()) == []
+
+
+def test_the_kernels_of_a_gpu_are_looked_for_where_gsplat_puts_them(monkeypatch, tmp_path):
+    pytest.importorskip("gsplat")
+    monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path))
+    monkeypatch.setattr(scenes, "default_backend", lambda device: "gsplat")
+    assert not gsplat_backend.is_compiled()
+    (built,) = tmp_path.rglob("gsplat_cuda")
+
+    (built / "gsplat_cuda.so").touch()
+
+    assert gsplat_backend.is_compiled()
+    assert list(compile_rasterizer()) == []

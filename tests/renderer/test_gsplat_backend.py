@@ -30,6 +30,28 @@ def test_the_fastest_rasterizer_of_a_gpu_is_gsplat_where_it_is_installed(monkeyp
     assert default_backend("cuda") == "cpu"
 
 
+@pytest.mark.parametrize("there", ["nothing", "nvcc", "kernels"])
+def test_a_gpu_where_the_kernels_can_never_be_built_is_told_so_at_once(
+    monkeypatch, tmp_path, there
+):
+    pytest.importorskip("gsplat")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr("torch.utils.cpp_extension.CUDA_HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(gsplat_backend, "is_compiled", lambda: there == "kernels")
+    if there == "nvcc":
+        (tmp_path / "bin").mkdir()
+        (tmp_path / "bin/nvcc").touch(mode=0o755)
+
+    reason = gsplat_backend.why_not.__wrapped__()
+
+    if there == "nothing":
+        assert "finds no nvcc" in reason
+        assert "choose the cpu rasterizer" in reason
+    else:
+        assert reason is None
+
+
 def test_the_cpu_rasterizer_draws_in_main_memory_wherever_the_head_is():
     gpu = torch.device("cuda")
 
