@@ -83,6 +83,9 @@ class Session:
         self.wants_quit = False
         self.opening: Job | None = None
         self._opening_scene: Scene | None = None  # what `opening` opens
+        self._unopenable: Scene | None = (
+            None  # undo went back to it in vain; its picture is not awaited
+        )
         self._replaced: set[Job] = set()  # openings that gave way to newer ones
         self._sent: RenderRequest | None = None
         self._full_seconds = 0.0  # what the newest picture of full size took to rasterize
@@ -207,7 +210,7 @@ class Session:
             return False
         request, frame = self.request(), self.engine.frame
         if request is None:
-            return self.scene is None
+            return self.scene is None or self.scene == self._unopenable
         failed = self.engine.failure is not None
         return request == self._sent and (
             failed or (frame is not None and frame.request == request)
@@ -248,9 +251,13 @@ class Session:
 
     def _refresh(self, moving: bool) -> None:
         if self.scene is not None and self.opened is None:
-            if self.opening is None:  # undo went back to a head that had been put away
-                self._open(self.scene, show=False)
+            if self.opening is None and self.scene != self._unopenable:
+                self._open(
+                    self.scene, show=False
+                )  # undo went back to a head that had been put away
             return
+        if self._unopenable is not None:
+            self._unopenable, self.banner = None, ""  # its sentence goes with it
         frame = self.engine.frame
         if frame is not None and frame.request.size == self.full_size:
             spent = frame.seconds
@@ -291,7 +298,8 @@ class Session:
             self.say(job.result.sentence)
         unopened = was_opening and job.state is not JobState.DONE and self.opened is None
         if unopened and self.scene == self._opening_scene:
-            self.document = replace(self.document, scene=None)  # it cannot be shown any more
+            # It stays in the document: redo leads out of it, and the picture of before is kept.
+            self._unopenable = self.scene
 
     def _show(self, opened: OpenedScene) -> None:
         if not opened.show:

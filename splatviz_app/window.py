@@ -137,7 +137,8 @@ def run_window(
         loop: Runs the window's frames; a test puts its own hand around hello_imgui's.
 
     Raises:
-        SplatheadError: No window can be opened here, or the screenshot cannot be saved.
+        SplatheadError: No window can be opened here, the screenshot cannot be saved, or it shows an
+            error instead of the head.
     """
     options = options or WindowOptions()
     if not has_display():
@@ -156,6 +157,8 @@ def run_window(
         session.engine.stop()
     if options.screenshot is not None:
         _save_screenshot(options.screenshot)
+        if session.banner:  # in the picture as well, but a script does not look at it
+            raise SplatheadError(session.banner)
     if options.raise_crashes and window.crashes:
         raise window.crashes[0]
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from imgui_bundle import imgui
 
 from models.latents import MAX_PSI, MIN_PSI, NODES, LatentSettings, LatentSpace
-from splatviz_app.scenes import OpenedGenerator
+from splatviz_app.scenes import GanHead, OpenedGenerator
 from splatviz_app.session import Session
 from splatviz_app.window import Dock
 from widgets import fields
@@ -100,6 +100,11 @@ class LatentPanel:
             fields.empty(
                 "No generator is open.",
                 "Open one in the Head panel to walk its latent space.",
+            )
+        elif isinstance(session.scene, GanHead):
+            fields.empty(
+                "This generator could not be opened.",
+                "The log says why. Open another, or redo what you have undone.",
             )
         else:
             fields.empty(

@@ -208,7 +208,7 @@ def _shortened(folder: Path, room: float) -> str:
     home = Path.home()
     shown = f"~/{folder.relative_to(home)}" if folder.is_relative_to(home) else str(folder)
     if folder == home:
-        shown = "~"
+        shown = "Home"
     kept = shown
     while len(kept) > 1 and imgui.calc_text_size(kept).x > room:
         kept = f"…{kept[2:]}"

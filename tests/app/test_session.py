@@ -146,8 +146,36 @@ def test_opening_another_file_cancels_the_opening_that_goes_on(session, plies):
     settle(session)
 
     assert first.state is JobState.CANCELLED
+    assert session.toast == "", "nobody asked for the first any more"
     assert session.scene == scene_for(plies[1])
     assert session.preferences.recent == (str(plies[1]),)
+
+
+def test_an_opening_that_ends_just_before_a_newer_one_begins_does_not_show(session, plies):
+    session.open(plies[0])
+    session.engine.drain()  # it is over, but the window has not heard of it
+    session.open(plies[1])
+
+    settle(session)
+
+    assert session.scene == scene_for(plies[1])
+    assert session.preferences.recent == (str(plies[1]),)
+    assert not session.history.can_undo
+
+
+def test_of_several_dropped_files_the_first_head_is_opened_and_the_user_is_told(session, plies):
+    session.open_dropped(["notes.txt", str(plies[1]), str(plies[0])])
+    settle(session)
+
+    assert session.scene == scene_for(plies[1])
+    assert session.toast == "Opening b.ply, the first of 3 files"
+
+
+def test_dropped_files_of_no_known_kind_are_a_sentence(session):
+    session.open_dropped(["notes.txt", "song.mp3"])
+    session.open_dropped([])
+
+    assert "notes.txt" in session.banner
 
 
 def test_a_head_that_opens_well_clears_the_sentence_of_one_that_did_not(session, plies, tmp_path):
@@ -289,6 +317,17 @@ def test_while_the_hand_moves_the_picture_is_smaller_and_on_release_it_is_full(s
     settle(slow)
     assert slow.result.request.size == VIEWPORT
     assert slow.result.request.rig.yaw == 0.5
+
+
+def test_a_hand_that_changes_nothing_keeps_the_full_picture(slow):
+    drawn = slow.engine.frames_drawn
+
+    slow.hand_is_busy = True  # a button is pressed, or a word typed
+    slow.update(1 / 60)
+    slow.engine.drain()
+
+    assert slow.engine.frames_drawn == drawn
+    assert slow.result.request.size == VIEWPORT
 
 
 def test_a_smaller_picture_is_not_the_final_one(slow):
@@ -503,8 +542,12 @@ def test_undo_back_to_a_file_that_is_gone_is_a_sentence_and_no_endless_loop(sess
     settle(session)
 
     assert "a.ply" in session.banner
-    assert session.scene is None
-    session.undo()
+    assert session.request() is None, "there is nothing to draw or to save"
+    assert len(log_of(session)) == len(plies) + 1, "it was tried once"
+    session.redo()
+    settle(session)
+    assert session.result.request.scene == scene_for(plies[1]), "what was undone can be redone"
+    assert session.banner == ""
     show(session, plies[2])
     assert session.scene == scene_for(plies[2])
 
@@ -519,8 +562,13 @@ def test_cancelling_the_reopening_of_a_head_does_not_open_it_again_and_again(ses
     session.opening.cancel()
     settle(session)
 
-    assert session.scene is None
+    assert session.opened is None
     assert session.opening is None
+    session.redo()
+    settle(session)
+    session.undo()
+    settle(session)
+    assert session.result.request.scene == scene_for(plies[0]), "going there again tries again"
 
 
 def test_undoing_past_a_head_that_is_gone_reaches_the_one_behind_it(session, plies):
