@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import torch
@@ -12,7 +12,6 @@ from torch import Tensor
 from renderer.rasterize import Rendered
 
 Mode = Literal["color", "alpha", "depth"]
-MODES: tuple[Mode, ...] = get_args(Mode)
 COLORMAPS = ("turbo", "viridis", "magma", "inferno", "plasma", "cividis", "gray")
 
 _CHECKER = (0.62, 0.78)  # the greys of the checker

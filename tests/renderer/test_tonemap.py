@@ -7,7 +7,6 @@ import torch
 from renderer.rasterize import Rendered
 from renderer.tonemap import (
     COLORMAPS,
-    MODES,
     checker,
     false_color,
     normalized_depth,
@@ -140,7 +139,3 @@ def test_faint_pixels_do_not_stretch_the_depth_and_empty_ones_are_far():
 def test_depth_of_nothing_and_of_a_flat_thing_is_defined():
     assert (normalized_depth(rendered(0.0)) == 1).all()
     assert normalized_depth(rendered(1.0)).isfinite().all()
-
-
-def test_there_is_a_mode_for_colour_coverage_and_distance():
-    assert MODES == ("color", "alpha", "depth")
