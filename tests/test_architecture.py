@@ -172,6 +172,7 @@ def test_few_files_ask_whether_there_is_a_gpu():
         "renderer/gsplat_backend.py",  # draws on it
         "splatviz_app/scenes.py",  # chooses the device of a head
         "models/fast_generator.py",  # makes heads on it
+        "training/launch.py",  # gives each process its own
     ]
 
     def uses(tree):
