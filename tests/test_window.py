@@ -221,6 +221,87 @@ def test_keys_turn_the_head_but_not_while_a_text_field_has_the_focus(in_window, 
     in_window(act, opened=red_ply)
 
 
+def test_in_an_open_list_the_arrows_choose_and_escape_closes_it(in_window, red_ply) -> None:
+    from imgui_bundle import imgui
+
+    def is_open() -> bool:
+        return imgui.is_popup_open("", imgui.PopupFlags_.any_popup)
+
+    def act(hand: Hand) -> None:
+        rig, ctx = hand.session.rig, hand.ctx
+        hand.click("//Save/##Size")
+        ctx.yield_(2)
+        assert is_open()
+        ctx.key_press(_key("down_arrow"))
+        ctx.yield_(2)
+        ctx.key_press(_key("escape"))
+        ctx.yield_(4)
+        assert not is_open()
+        assert hand.session.rig == rig, "meanwhile the arrows are not the head's"
+        ctx.key_press(_key("left_arrow"))
+        ctx.yield_(2)
+        assert hand.session.rig != rig, "and now they are again"
+        assert not hand.session.wants_quit
+
+    in_window(act, opened=red_ply)
+
+
+def test_the_picture_reaches_the_edges_of_its_panel(in_window, red_ply) -> None:
+    def act(hand: Hand) -> None:
+        window = hand.ctx.window_info("//Viewport").window
+        picture = hand.ctx.item_info("//Viewport/##picture").rect_full
+        assert abs(picture.min.x - window.pos.x) <= 1
+        assert abs(picture.max.x - (window.pos.x + window.size.x)) <= 1
+        assert abs(picture.max.y - (window.pos.y + window.size.y)) <= 1
+        assert hand.session.viewport == hand.session.picture.result.request.size
+
+    in_window(act, opened=red_ply)
+
+
+def test_the_view_menu_hides_a_panel_changes_the_theme_and_resets_the_layout(
+    in_window, red_ply
+) -> None:
+    from imgui_bundle import hello_imgui
+
+    def act(hand: Hand) -> None:
+        def choose(path: str) -> None:
+            hand.ctx.set_ref("##MainMenuBar")
+            hand.ctx.menu_click(path)
+            hand.ctx.set_ref("")
+            hand.ctx.yield_(5)
+
+        window = hello_imgui.get_runner_params()
+        log = next(p for p in window.docking_params.dockable_windows if p.label == "Log")
+        narrow = hand.session.viewport
+        choose("View/Log")
+        assert not log.is_visible
+        assert hand.session.viewport[1] > narrow[1], "the picture takes the room"
+        choose("View/Theme/Light")
+        light = hello_imgui.ImGuiTheme_.imgui_colors_light
+        assert window.imgui_window_params.tweaked_theme.theme == light
+        choose("View/Reset layout")
+        assert log.is_visible
+        hand.settle()
+        assert hand.session.viewport == narrow
+
+    in_window(act, opened=red_ply)
+
+
+def test_closing_the_window_in_the_middle_of_work_ends_it_and_leaves_no_half_of_a_file(
+    in_window, red_ply, tmp_path
+) -> None:
+    def act(hand: Hand) -> None:
+        hand.click("//Save/**/4x")
+        hand.click("//Save/**/Save picture")
+        hand.click("//Save/**/Save .ply")
+        hand.session.open(red_ply)
+        hand.ctx.yield_()
+
+    session = in_window(act, opened=red_ply)
+    assert not session.engine.jobs
+    assert {path.name for path in tmp_path.iterdir()} <= {"ball.ply", "head.ply", "head.png"}
+
+
 def test_saving_a_picture_and_a_head_writes_files_that_open(in_window, red_ply, tmp_path) -> None:
     def act(hand: Hand) -> None:
         hand.click("//Save/**/Save picture")
@@ -338,6 +419,20 @@ def test_a_screenshot_shows_the_whole_window(red_ply, tmp_path) -> None:
     assert red.sum() > 5000, "the ball's left side"
     assert blue.sum() > 5000
     assert np.nonzero(blue)[1].mean() < np.nonzero(red)[1].mean(), "not mirrored"
+
+
+def test_a_screenshot_of_what_cannot_be_opened_ends_with_the_sentence(tmp_path) -> None:
+    shot, bad = tmp_path / "window.png", tmp_path / "bad.ply"
+    bad.write_bytes(b"ply\nformat")
+    environment = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    command = [sys.executable, "main.py", "--fresh", "--model", str(bad), "--screenshot", str(shot)]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200
+    )
+    assert done.returncode == 2
+    assert "bad.ply" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert shot.exists(), "with the sentence over the empty window"
 
 
 @pytest.mark.skipif(

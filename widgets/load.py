@@ -33,6 +33,7 @@ _BUTTON_HELP = {
     "Inspect…": "Read what a file holds before opening it.",
 }
 _SHOWN_RECENT = 8
+_PATIENCE = 0.3  # seconds
 
 
 class LoadPanel:
@@ -46,6 +47,8 @@ class LoadPanel:
         self._open_dialog = FileDialog("open head")
         self._inspect_dialog = FileDialog("inspect head")
         self._inspecting: Job | None = None
+        self._opening: Job | None = None
+        self._opening_since = 0.0  # imgui.get_time() seconds
         self._missing: set[str] = set()  # of the recent files
         self._checked: tuple[float, tuple[str, ...]] = (0.0, ())  # when, and which recent files
 
@@ -58,9 +61,7 @@ class LoadPanel:
         self._draw_buttons(session)
         self.poll_dialogs(session)
         self._draw_inspection(session)
-        if session.opening is not None:
-            fields.gap()
-            draw_job(session.opening)
+        self._draw_opening(session.opening)
         if session.scene is not None:
             self._draw_open(session)
         elif session.opening is None:
@@ -101,6 +102,14 @@ class LoadPanel:
             session.open(SAMPLE_HEAD)
         elif pressed == "Inspect…":
             self._inspect_dialog.open_file("Look into a file", SUFFIXES, _folder_of(session))
+
+    def _draw_opening(self, job: Job | None) -> None:
+        """The progress of an opening that takes long; what lies below would only jump for a short one."""
+        if job is not self._opening:
+            self._opening, self._opening_since = job, imgui.get_time()
+        if job is not None and imgui.get_time() - self._opening_since > _PATIENCE:
+            fields.gap()
+            draw_job(job)
 
     def _draw_inspection(self, session: Session) -> None:
         """What a chosen file holds, and whether to open it."""

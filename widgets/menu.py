@@ -13,6 +13,13 @@ from splatviz_app.session import Session
 from widgets import fields
 from widgets.keys import FIELDS, MOUSE, SHORTCUTS, Shortcut, chord, press_keys, quit_window
 
+# Of hello_imgui's themes those in which every control can be told from its background.
+_THEMES = {
+    "Dark": hello_imgui.ImGuiTheme_.darcula_darker,
+    "Medium": hello_imgui.ImGuiTheme_.darcula,
+    "Grey": hello_imgui.ImGuiTheme_.gray_variations_darker,
+    "Light": hello_imgui.ImGuiTheme_.imgui_colors_light,
+}
 _LEFT = ("Camera", "Mouse over the picture")  # the groups in the overlay's left column
 
 
@@ -35,23 +42,8 @@ class Menu:
 
     def draw_menus(self, session: Session) -> None:
         """Draw the menus inside of the menu bar."""
-        open_file, save_picture, save_head, quit_ = self._files
-        has_head = session.opened is not None
         if imgui.begin_menu("File"):
-            _item(session, open_file)
-            if imgui.begin_menu("Open recent", bool(session.preferences.recent)):
-                for path in session.preferences.recent:
-                    if imgui.menu_item_simple(f"{Path(path).name}##{path}"):
-                        session.open(path)
-                    imgui.set_item_tooltip(path)
-                imgui.end_menu()
-            if imgui.menu_item_simple("Sample head", enabled=SAMPLE_HEAD.exists()):
-                session.open(SAMPLE_HEAD)
-            imgui.separator()
-            _item(session, save_picture, has_head)
-            _item(session, save_head, has_head)
-            imgui.separator()
-            _item(session, quit_)
+            self._draw_file_menu(session)
             imgui.end_menu()
         if imgui.begin_menu("Edit"):
             able = {"Undo": session.history.can_undo, "Redo": session.history.can_redo}
@@ -65,12 +57,32 @@ class Menu:
                     here = _is_view(session, shortcut.says)
                     _item(session, shortcut, session.result is not None, here)
             imgui.end_menu()
-        hello_imgui.show_view_menu(hello_imgui.get_runner_params())  # panels, layout, themes
+        if imgui.begin_menu("View"):
+            _draw_view_menu(hello_imgui.get_runner_params())
+            imgui.end_menu()
         if imgui.begin_menu("Help"):
             for shortcut in SHORTCUTS:
                 if shortcut.group == "Help":
                     _item(session, shortcut, ticked=session.show_shortcuts)
             imgui.end_menu()
+
+    def _draw_file_menu(self, session: Session) -> None:
+        open_file, save_picture, save_head, quit_ = self._files
+        has_head = session.opened is not None
+        _item(session, open_file)
+        if imgui.begin_menu("Open recent", bool(session.preferences.recent)):
+            for path in session.preferences.recent:
+                if imgui.menu_item_simple(f"{Path(path).name}##{path}"):
+                    session.open(path)
+                imgui.set_item_tooltip(path)
+            imgui.end_menu()
+        if imgui.menu_item_simple("Sample head", enabled=SAMPLE_HEAD.exists()):
+            session.open(SAMPLE_HEAD)
+        imgui.separator()
+        _item(session, save_picture, has_head)
+        _item(session, save_head, has_head)
+        imgui.separator()
+        _item(session, quit_)
 
     def draw_overlay(self, session: Session) -> None:
         """Take the keys, and list them if the user asked."""
@@ -118,6 +130,28 @@ class Menu:
 def _item(session: Session, shortcut: Shortcut, enabled: bool = True, ticked: bool = False) -> None:
     if imgui.menu_item_simple(shortcut.says, shortcut.keys, ticked, enabled):
         shortcut.do(session)
+
+
+def _draw_view_menu(window: hello_imgui.RunnerParams) -> None:
+    """Panels, layout and theme; hello_imgui remembers all three."""
+    panels = window.docking_params.dockable_windows
+    for panel in panels:
+        if panel.can_be_closed:
+            chosen = imgui.menu_item_simple(panel.label, "", panel.is_visible)
+            panel.is_visible = panel.is_visible != chosen
+    imgui.separator()
+    if imgui.menu_item_simple("Reset layout"):
+        for panel in panels:
+            panel.is_visible = True
+        window.docking_params.layout_reset = True
+    imgui.set_item_tooltip("Show all panels again, each where it was at first.")
+    if imgui.begin_menu("Theme"):
+        look = window.imgui_window_params.tweaked_theme
+        for name, theme in _THEMES.items():
+            if imgui.menu_item_simple(name, "", look.theme == theme):
+                look.theme = theme
+                hello_imgui.apply_tweaked_theme(look)
+        imgui.end_menu()
 
 
 def _is_view(session: Session, name: str) -> bool:

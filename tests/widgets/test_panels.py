@@ -543,6 +543,8 @@ def test_opening_shows_its_progress_and_can_be_cancelled(session, head_ply):
     with Hand(LoadPanel(), session) as hand:
         assert session.engine.step()
         hand.frames(2)
+        assert not hand.sees("Reading seven.ply"), "a short opening lets nothing jump"
+        hand.frames(30)
         assert hand.sees("Reading seven.ply")
         hand.click("Cancel")
         hand.settle()
