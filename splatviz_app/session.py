@@ -309,7 +309,7 @@ class Session:
             self.history = History(self.document)
         self.preferences = self.preferences.with_recent(opened.scene.path)
         self.banner = ""
-        self.log.add("info", f"Opened {opened.scene.path}")
+        self.log.add("info", f"Opened {Path(opened.scene.path).name}")
 
     def _notice_failure(self) -> None:
         failure = self.engine.failure

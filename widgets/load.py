@@ -121,7 +121,7 @@ class LoadPanel:
                 self._inspecting = None
             return
         assert isinstance(job.result, Inspection)
-        fields.section("Look into")
+        fields.section("Inspected")
         fields.fact("File", job.result.path.name, str(job.result.path))
         pressed = fields.buttons(("Open this", "Close##inspection"))
         if pressed is not None:
