@@ -251,7 +251,7 @@ class Means:
 def speed_up(config: TrainingConfig, state: TrainingState) -> None:
     """Let the networks compute as the settings say; their weights stay in float32."""
     if config.bfloat16:
-        _run_transformer_in_bfloat16(state.generator)
+        run_transformer_in_bfloat16(state.generator)
     if config.channels_last:
         state.discriminator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if config.compile:
@@ -259,7 +259,7 @@ def speed_up(config: TrainingConfig, state: TrainingState) -> None:
         state.generator.point_gen.compile()
 
 
-def _run_transformer_in_bfloat16(generator: CgsGenerator) -> None:
+def run_transformer_in_bfloat16(generator: CgsGenerator) -> None:
     """Run the blocks, which are most of the work, in bfloat16; levels and heads in float32."""
     transformer = generator.point_gen.transformer
     exact = transformer.forward
