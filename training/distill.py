@@ -174,7 +174,7 @@ def distill(
 
     Args:
         model: Makes the heads to be learned.
-        settings: How; those of a resumed run must be the same but for its length.
+        settings: How; those of a resumed run must be the same, its length too: the rate follows it.
         folder: state.safetensors, generator.safetensors and log.jsonl lie there afterwards.
 
     Raises:
