@@ -44,6 +44,8 @@ class PublishedNetwork:
     class_name: str  # as its authors called it; differs between releases, so decide by `state`
     # Parameters and buffers by dotted name, on the CPU, without gradients.
     state: dict[str, Tensor]
+    # Which of these are parameters, in the order in which an optimiser numbers them.
+    parameters: tuple[str, ...]
     # What its constructor was given by keyword, as plain data; by position under "_init_args".
     init_kwargs: dict[str, object]
     # Numbers, texts and short tuples of them that are plain attributes of the network, its modules
@@ -155,6 +157,7 @@ class _Published:
     def _network(self, name: str, root: object) -> PublishedNetwork:
         """Walk the modules of a network, and gather what they hold."""
         state: dict[str, Tensor] = {}
+        parameters: list[str] = []
         attributes: dict[str, object] = {}
         seen: set[int] = set()
         waiting: list[tuple[str, object, int]] = [("", root, 0)]
@@ -168,6 +171,8 @@ class _Published:
                     if value is not None:
                         path = self._path(prefix, key)
                         state[path] = self._tensor(value, path)
+                        if kind == "_parameters":
+                            parameters.append(path)
             attributes |= self._attributes(prefix, fields, seen)
             children = self._named(fields.get("_modules")).items()
             # Reversed, because the last one waiting is next: weights are then read in file order.
@@ -183,7 +188,9 @@ class _Published:
         }
         if fields.get("_init_args"):
             init_kwargs["_init_args"] = self._plain(fields["_init_args"])
-        return PublishedNetwork(_class_name(root), state, init_kwargs, attributes)
+        return PublishedNetwork(
+            _class_name(root), state, tuple(parameters), init_kwargs, attributes
+        )
 
     def _path(self, *parts: str) -> str:
         """Join names to a longer one, which is new text and paid for as such."""

@@ -144,6 +144,15 @@ class TrainingConfig:
         return None
 
     @property
+    def shape(self) -> dict[str, int]:
+        """The settings that the networks of a run are built from; a run that goes on keeps them."""
+        names = (
+            "resolution", "points", "width", "first_blocks",
+            "discriminator_base", "discriminator_max",
+        )  # fmt: skip
+        return {name: getattr(self, name) for name in names}
+
+    @property
     def shards(self) -> int:
         """Into how many parts a batch is divided."""
         return self.batch // min(self.microbatch, self.batch)

@@ -57,8 +57,9 @@ TrainingSteps = Generator[TrainingStep, None, TrainingStep]
 class Start:
     """What a new run begins with, instead of fresh networks."""
 
-    load: Callable[[TrainingConfig, torch.device], TrainingState]
-    source: str  # for the log
+    # Builds it, and says what of it was taken.
+    load: Callable[[TrainingConfig, torch.device], tuple[TrainingState, str]]
+    source: str  # name of the file
 
 
 @dataclass
@@ -135,7 +136,7 @@ class _Run:
             )
         if self.processes.is_main and state.images != self.saved_images:
             try:
-                path = self.checkpoints.save(state)
+                path = self.checkpoints.save(state, self.config)
                 self.checkpoints.prune(self.config.keep, state.best_images)
                 self.records.write("checkpoint", state.images, file=path.name)
                 self.saved_images = state.images
@@ -193,6 +194,7 @@ def train(  # noqa: PLR0913 - a run is these
         return loader.submit(data.batch, images, config.batch)
 
     try:
+        yield TrainingStep(state.images, total, run.message)
         if state.images == 0:  # what it looks like before anything is learned
             if processes.is_main:
                 run.records.picture("real", 0, real_grid(data, config))
@@ -355,27 +357,27 @@ def _begin(
     if processes.is_main:
         _take(folder, checkpoints)
     processes.wait()
-    found = checkpoints.paths()
-    if start is not None and not found:
-        state = start.load(config, processes.device)
-    else:
-        state = TrainingState.fresh(config, processes.device)
-    path, damaged = checkpoints.load_newest(state)
-    if damaged and path is None:
+    found, damaged = checkpoints.load_newest(config, processes.device)
+    if damaged and found is None:
         raise damaged[0]
+    if found is not None:
+        state, message = found, f"Going on from {found.images / 1000:.1f} kimg."
+    elif start is not None:
+        state, taken = start.load(config, processes.device)
+        message = f"Beginning with {start.source}: {taken}."
+    else:
+        state, message = TrainingState.fresh(config, processes.device), "Beginning."
     speed_up(config, state)
     records = Records(folder, state.images, is_writing=processes.is_main, wandb=wandb)
-    run = _Run(folder, config, processes, state, records, checkpoints, saved_images=state.images)
+    run = _Run(folder, config, processes, state, records, checkpoints, message)
+    run.saved_images = -1 if found is None else state.images
     run._clock_images = state.images
-    if path is None:
-        run.saved_images = -1
     for error in damaged:
         records.write("warning", state.images, message=str(error))
     records.write(
         "begin", state.images, processes=processes.count, device=str(processes.device),
-        checkpoint=path.name if path else None, start=start.source if start and not found else None,
+        message=message,
     )  # fmt: skip
-    run.message = f"going on from {path.name}" if path else "beginning"
     return run
 
 

@@ -12,8 +12,6 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,8 +22,8 @@ import torch
 from torch import Tensor, nn
 
 from models.checkpoint import Provenance, save_generator
-from models.discriminator import Discriminator
-from models.generator import CgsGenerator
+from models.discriminator import Discriminator, DiscriminatorConfig
+from models.generator import CgsConfig, CgsGenerator
 from renderer.errors import CheckpointError
 from renderer.files import atomic_write
 from training.config import TrainingConfig
@@ -52,9 +50,9 @@ class TrainingState:
     @staticmethod
     def fresh(config: TrainingConfig, device: torch.device) -> TrainingState:
         """Draw new networks as the seed says; the random numbers of others are not touched."""
-        with _seeded(config.seed):
-            generator = CgsGenerator(config.generator_config())
-            discriminator = Discriminator(config.discriminator_config(), bfloat16=config.bfloat16)
+        generator, discriminator = draw_networks(
+            config, config.generator_config(), config.discriminator_config()
+        )
         return TrainingState.of(config, generator.to(device), discriminator.to(device))
 
     @staticmethod
@@ -155,7 +153,7 @@ class Checkpoints:
 
     folder: Path
 
-    def save(self, state: TrainingState) -> Path:
+    def save(self, state: TrainingState, config: TrainingConfig) -> Path:
         """Write a checkpoint; whatever happens, the ones before stay.
 
         Raises:
@@ -167,6 +165,9 @@ class Checkpoints:
             "images": state.images,
             "best": state.best if math.isfinite(state.best) else None,
             "best_images": state.best_images,
+            "shape": config.shape,
+            "generator": dataclasses.asdict(state.generator.config),
+            "discriminator": dataclasses.asdict(state.discriminator.config),
             "digest": _digest(tensors),
         }
         path = self.path_at(state.images)
@@ -180,21 +181,20 @@ class Checkpoints:
             if path != self.path_at(best_images):
                 path.unlink(missing_ok=True)
 
-    def load_newest(self, state: TrainingState) -> tuple[Path | None, list[CheckpointError]]:
+    def load_newest(
+        self, config: TrainingConfig, device: torch.device
+    ) -> tuple[TrainingState | None, list[CheckpointError]]:
         """Load the newest intact checkpoint.
 
         Returns:
-            The file, None if there is none; and why newer ones were passed over.
+            What it holds, None if there is none; and why newer ones were passed over.
         """
         damaged: list[CheckpointError] = []
         for path in self.paths():
             try:
-                header, tensors = read(path)
-                _apply(path, state, header, tensors)
+                return load_state(path, config, device), damaged
             except CheckpointError as error:
                 damaged.append(error)
-            else:
-                return path, damaged
         return None, damaged
 
     def paths(self) -> list[Path]:
@@ -230,6 +230,44 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     return header, tensors
 
 
+def load_state(path: Path, config: TrainingConfig, device: torch.device) -> TrainingState:
+    """Build what a run's checkpoint holds.
+
+    Raises:
+        CheckpointError: It is damaged, or of a run whose networks had other settings.
+    """
+    header, tensors = read(path)
+    try:
+        if header["shape"] != config.shape:
+            raise ValueError("was written with other settings of the networks")
+        shape = header["generator"]
+        generator, discriminator = draw_networks(
+            config,
+            CgsConfig(**{**shape, "features": tuple(shape["features"])}),
+            DiscriminatorConfig(**header["discriminator"]),
+        )
+        state = TrainingState.of(config, generator.to(device), discriminator.to(device))
+        state.load(tensors)
+        state.images = int(header["images"])
+        state.best = math.inf if header["best"] is None else float(header["best"])
+        state.best_images = int(header["best_images"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(path, f"{error}. Go on with the run's own settings.") from error
+    return state
+
+
+def draw_networks(
+    config: TrainingConfig, generator: CgsConfig, discriminator: DiscriminatorConfig
+) -> tuple[CgsGenerator, Discriminator]:
+    """Build networks, their weights drawn as the seed says, on the CPU."""
+    before = torch.get_rng_state()
+    torch.set_rng_state(torch.Generator().manual_seed(config.seed).get_state())
+    try:
+        return CgsGenerator(generator), Discriminator(discriminator, bfloat16=config.bfloat16)
+    finally:  # others draw from the shared generator too
+        torch.set_rng_state(before)
+
+
 def export(path: Path, state: TrainingState, source: str, config: TrainingConfig) -> None:
     """Write the average as a checkpoint that the studio opens.
 
@@ -241,35 +279,12 @@ def export(path: Path, state: TrainingState, source: str, config: TrainingConfig
     save_generator(path, state.average, provenance)
 
 
-def _apply(
-    path: Path, state: TrainingState, header: dict[str, Any], tensors: dict[str, Tensor]
-) -> None:
-    try:
-        state.load(tensors)
-        state.images = int(header["images"])
-        state.best = math.inf if header["best"] is None else float(header["best"])
-        state.best_images = int(header["best_images"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(path, f"{error}. Resume with the run's own settings.") from error
-
-
 def _digest(tensors: dict[str, Tensor]) -> str:
     digest = hashlib.sha256()
     for name in sorted(tensors):
         digest.update(f"{name} {tuple(tensors[name].shape)}\n".encode())
         digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Let networks draw their weights from a seed, and put the shared generator back after."""
-    before = torch.get_rng_state()
-    torch.set_rng_state(torch.Generator().manual_seed(seed).get_state())
-    try:
-        yield
-    finally:
-        torch.set_rng_state(before)
 
 
 def run_name(folder: Path) -> str:
