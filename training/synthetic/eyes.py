@@ -10,7 +10,7 @@ from training.synthetic.geometry import Array, Noise, bump, mix, ramp
 from training.synthetic.mesh import Mesh
 
 IRIS_RING = np.array([0.23, 0.15, 0.06])
-SCLERA_TONE = np.array([0.56, 0.52, 0.50])
+SCLERA_TONE = np.array([0.50, 0.455, 0.43])
 # The key lamp's reflection and a fainter one: right and up of the pupil, width, opacity. cm
 CATCHLIGHTS = ((0.2, 0.22, 0.075, 0.9), (-0.2, -0.18, 0.05, 0.3))
 
@@ -116,6 +116,7 @@ def _paint(out: Array, turn: Array, normals: Array, noise: Noise) -> tuple[Array
     pupil = 1 - ramp(0.19, 0.25, out)
     iris = bright * (1 - ring) * dark * (1 - white) * (1 - pupil)
     veins = ramp(0.5, 1.0, np.abs(normals[:, 0]))
-    sclera = SCLERA_TONE * (1 - veins[:, None] * [0.1, 0.3, 0.3])
+    lid = 1 - 0.35 * ramp(0.05, 0.4, normals[:, 1])  # its shadow
+    sclera = SCLERA_TONE * (1 - veins[:, None] * [0.1, 0.3, 0.3]) * lid[:, None]
     base = mix(IRIS_RING * (0.5 * ring * dark)[:, None], sclera, white)
     return iris, mix(base, np.full((1, 3), 0.006), pupil)

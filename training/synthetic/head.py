@@ -16,11 +16,12 @@ import numpy as np
 import torch
 
 from renderer.gaussians import Gaussians
+from renderer.spherical_harmonics import C0
 from training.synthetic.eyes import make_eyes
 from training.synthetic.geometry import Array, Noise
 from training.synthetic.hair import REACH, STEPS, make_hair
 from training.synthetic.lighting import lamps_of, sight_of
-from training.synthetic.mesh import Cells, Mesh, load_mesh, tessellate
+from training.synthetic.mesh import Cells, Mesh, every, load_mesh, tessellate
 from training.synthetic.parameters import HAIR_STYLES, IDENTITIES, Z_DIM, Traits, traits_of
 from training.synthetic.skin import hairline, paint, tile_lining, tile_skin
 from training.synthetic.threads import make_threads, nearest
@@ -51,11 +52,8 @@ DRIVERS: dict[str, dict[str, float]] = {
 }  # fmt: skip
 EXPRESSION_NAMES = tuple(dict.fromkeys(name for parts in DRIVERS.values() for name in parts))
 
-# How far light wanders in each material (red farthest), whether it is lit as a thread, and glows.
-SKIN = (0.28, 0.12, 0.08, 0.0, 0.0)
-HAIR = (0.6, 0.6, 0.6, 1.0, 0.0)
-CLOTH = (0.15, 0.15, 0.15, 0.0, 0.0)
-SPOT = (0.0, 0.0, 0.0, 0.0, 1.0)
+# How far light wanders in each material, red to blue.
+SKIN, HAIR, CLOTH = (0.28, 0.12, 0.08), (0.6, 0.6, 0.6), (0.15, 0.15, 0.15)
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,8 @@ class Range:
 
     first: int
     last: int  # exclusive
-    material: tuple[float, ...]
+    wander: tuple[float, float, float]
+    is_thread: bool = False
 
     @property
     def slice(self) -> slice:
@@ -196,11 +195,12 @@ class HeadModel:
             "glasses": self._glasses.count,
             "hair": STEPS * len(self._hair.roots),
         }
-        materials = {"threads": HAIR, "hair": HAIR, "shirt": CLOTH, "catchlights": SPOT}
+        materials = {"threads": HAIR, "hair": HAIR, "shirt": CLOTH}
         first = 0
         self._ranges: dict[str, Range] = {}
         for name, count in counts.items():
-            self._ranges[name] = Range(first, first + count, materials.get(name, SKIN))
+            wander = materials.get(name, SKIN)
+            self._ranges[name] = Range(first, first + count, wander, wander is HAIR)
             first += count
         self._count = first
 
@@ -264,8 +264,8 @@ class HeadModel:
         batch = _Batch(1, self._count)
         calm = traits_of(np.eye(1, Z_DIM, Z_DIM - 1)[0])
         sight = np.zeros((self._count, 10), np.float32)
-        sight[:, 0], sight[:, 9] = 1 / 0.28209479, 1  # everything
-        self._sight = sight
+        sight[:, 0], sight[:, 9] = 1 / C0, 1  # everything
+        self._use_sight(sight)
         points, frames = self._make(calm, batch, 0)
         body = slice(0, self._ranges["shirt"].last)
         solid = np.concatenate([points[self.part("skin")], points[self.part("shirt")]])
@@ -274,13 +274,18 @@ class HeadModel:
         threads = self.part("threads")
         sight[threads, 9] = np.maximum(sight[threads, 9], 0.5)
         sight[self.part("hair")] = self._sight_of_hair()
+        self._use_sight(sight)
+
+    def _use_sight(self, sight: Array) -> None:
+        self._sight = np.ascontiguousarray(sight[:, :9])
+        self._sky_seen = np.ascontiguousarray(sight[:, 9])
 
     def _sight_of_hair(self) -> Array:
         """Let less light to the strands near the scalp and in the nape. [9 S, 10]"""
         hair = self._hair
         deep = np.repeat(0.72 + 0.28 * hair.layer, STEPS)
         sight = np.zeros((len(deep), 10))
-        sight[:, 0] = deep / 0.28209479
+        sight[:, 0] = deep / C0
         sight[:, 9] = deep
         return sight
 
@@ -299,8 +304,10 @@ class HeadModel:
         # Geometry is linear in identity and expression.
         identity = t.identity[: len(self._warps)]
         weights = np.concatenate([identity, driver_weights(t)]).astype(np.float32)
-        moves = (weights @ self._basis).reshape(-1, 3)
-        vertices = self._neutral + moves
+        moves, vertices = np.zeros((2, *self._neutral.shape), np.float32)
+        kernels.move_vertices(
+            self._neutral.ravel(), self._basis, weights, moves.ravel(), vertices.ravel()
+        )
         normals = np.zeros_like(vertices)
         kernels.vertex_normals(vertices, self._quads, normals)
         on_mesh = slice(0, r["mouth"].last)
@@ -341,7 +348,7 @@ class HeadModel:
         grown = float(np.clip((t.hair_length - 3.5) / 6, 0, 1))
         grown = grown * grown * (3 - 2 * grown)
         share = self._hair.short + (self._hair.long - self._hair.short) * grown
-        lengths = (share * (t.hair_length * (1 - 0.5 * t.bald) / REACH)).astype(np.float32)
+        lengths = (share * (t.hair_length * (1 - t.bald) / REACH)).astype(np.float32)
         density = np.sqrt(2900 / len(self._hair.roots))
         thick = 0.078 * density * (1 + 0.035 * t.hair_length)
         style = np.array([t.curl, t.volume, t.hair_length, thick], np.float32)
@@ -350,18 +357,24 @@ class HeadModel:
             style, t.hair.astype(np.float32),
             points[hair], frames[hair], sizes[hair], albedo[hair], opacities[hair],
         )  # fmt: skip
-        opacities[hair] *= 0.9 * (1 - t.bald)
+        opacities[hair] *= 0.9 * (1 - t.bald) ** 2
         gloss[hair] = 1.0 - 0.6 * t.curl
 
-        lamps, sky = lamps_of(t.light, t.warmth)
+        lamps, harmonics, sky = lamps_of(t.light, t.warmth)
+        reached = np.zeros((n, 3), np.float32)
+        kernels.see_lamps(self._sight, harmonics, reached)
         placement = np.array([CM, *ORIGIN], np.float32)
         for part in r.values():
             s = part.slice
-            kernels.light(
-                points[s], frames[s], sizes[s], albedo[s], gloss[s], self._sight[s], lamps, sky,
-                np.array(part.material, np.float32), placement,
-                out.means[b, s], out.log_scales[b, s], out.quats[b, s], out.sh[b, s],
+            shade = kernels.light_threads if part.is_thread else kernels.light_surface
+            shade(
+                points[s], frames[s], albedo[s], gloss[s], self._sky_seen[s], reached[s],
+                lamps, sky, np.array(part.wander, np.float32), placement,
+                out.means[b, s], out.quats[b, s], out.sh[b, s],
             )  # fmt: skip
+        out.sh[b, r["catchlights"].slice] = (0.95 - 0.5) / C0
+        sizes *= CM
+        np.log(sizes, out=out.log_scales[b])
         np.clip(opacities, 1e-4, 0.97, out=opacities)
         return points, frames
 
@@ -379,16 +392,16 @@ class HeadModel:
     def _dress(self, t: Traits, identity: Array, warp: Array, out: tuple[Array, ...]) -> None:
         points, frames, sizes, albedo, gloss, opacities = out
         s = self._ranges["shirt"].slice
-        points[s] = self._shirt[0] + self._shirt_powers @ warp
+        points[s] = self._shirt[0] + np.einsum("np,pc->nc", self._shirt_powers, warp)
         frames[s], sizes[s] = self._shirt[1], self._shirt[2]
         albedo[s] = self._shirt[3][:, None] * t.shirt
         opacities[s] = 0.97
         s = self._ranges["glasses"].slice
         marks = self._marks[0] + np.tensordot(identity, self._marks[1], 1)
-        ears = np.array([[-8.0, 4.9, 0.9], [8.0, 4.9, 0.9]])
+        ears = np.array([[-8.0, 4.0, -0.2], [8.0, 4.0, -0.2]])
         ears = ears + powers(ears) @ warp
         points[s], frames[s], sizes[s] = self._glasses.worn(marks, ears, t.glasses_round)
-        albedo[s], gloss[s], opacities[s] = t.frame, 0.35, 0.97 * t.glasses
+        albedo[s], gloss[s], opacities[s] = t.frame, 0.03, 0.97 * t.glasses
 
 
 def driver_weights(t: Traits) -> Array:
@@ -438,25 +451,25 @@ def fit_warps(mesh: Mesh) -> Array:
 def _inner_mouth(mesh: Mesh) -> tuple[list[Cells], Array, Array]:
     """Tile eye sockets, mouth, gums with tongue, and teeth: patches, colours and what they see."""
     tones = {
-        "eye_sockets": (0.25, (0.42, 0.15, 0.12), 0.5),
-        "mouth": (0.5, (0.10, 0.025, 0.02), 0.12),
-        "gums": (0.35, (0.40, 0.11, 0.10), 0.35),
-        "teeth": (0.22, (0.72, 0.66, 0.56), 0.55),
+        "eye_sockets": (0.25, (0.42, 0.15, 0.12), 0.5, 1),
+        "mouth": (0.5, (0.10, 0.025, 0.02), 0.12, 3),
+        "gums": (0.5, (0.40, 0.11, 0.10), 0.35, 3),
+        "teeth": (0.3, (0.72, 0.66, 0.56), 0.55, 2),
     }
     tiles, colors, sight = [], [], []
-    for part, (size, tone, open_sky) in tones.items():
+    for part, (size, tone, open_sky, step) in tones.items():
         quads = mesh.faces_of(part)
         if part in ("gums", "teeth"):  # only what an open mouth shows
             middle = mesh.neutral[quads].mean(1)
             facing = mesh.normals[quads].mean(1)[:, 2] > (0.1 if part == "teeth" else -0.2)
             quads = quads[(middle[:, 2] > 7.5) & facing]
-        cells = tessellate(mesh, quads, np.full(len(quads), size))
+        cells = every(tessellate(mesh, quads, np.full(len(quads), size)), step)
         tiles.append(cells)
-        deep = np.clip((cells.points[:, 2] - 5) / 6, 0.2, 1) if part != "eye_sockets" else 1.0
+        deep = 1.0 if part == "eye_sockets" else np.clip((cells.points[:, 2] - 7.5) / 3, 0.15, 1)
         count = len(cells.points)
         colors.append(np.tile(tone, (count, 1)))
         seen = np.zeros((count, 10))
-        seen[:, 0], seen[:, 9] = 0.6 * open_sky * deep / 0.28209479, open_sky * deep
+        seen[:, 0], seen[:, 9] = 0.6 * open_sky * deep / C0, open_sky * deep
         sight.append(seen)
     return tiles, np.concatenate(colors), np.concatenate(sight)
 

@@ -12,7 +12,7 @@ MAP = 400  # cells along a side
 BIAS = 0.35  # cm that a caster must be in front
 
 
-def lamps_of(key: tuple[float, float], warmth: float) -> tuple[Array, Array]:
+def lamps_of(key: tuple[float, float], warmth: float) -> tuple[Array, Array, Array]:
     """Set up the lamps.
 
     Args:
@@ -20,8 +20,8 @@ def lamps_of(key: tuple[float, float], warmth: float) -> tuple[Array, Array]:
         warmth: -1 is bluish, 1 is yellowish.
 
     Returns:
-        Direction, irradiance and harmonics of each lamp, and the radiance of ground and sky.
-        [3, 15], [2, 3]
+        Direction and irradiance of each lamp, harmonics of the directions, and the radiance of
+        ground and sky. [3, 6], [3, 9], [2, 3]
     """
     left, up = key
     tint = 1 + 0.10 * warmth * np.array([1.0, 0.1, -1.2])
@@ -36,9 +36,9 @@ def lamps_of(key: tuple[float, float], warmth: float) -> tuple[Array, Array]:
     irradiance[0] *= tint
     irradiance[1] *= 2 - tint
     toward = unit(toward)
-    lamps = np.concatenate([toward, irradiance, harmonics(toward)], axis=1)
+    lamps = np.concatenate([toward, irradiance], axis=1)
     sky = np.array([[0.27, 0.24, 0.22], [0.55, 0.575, 0.62]])
-    return lamps.astype(np.float32), sky.astype(np.float32)
+    return lamps.astype(np.float32), harmonics(toward).astype(np.float32), sky.astype(np.float32)
 
 
 def harmonics(directions: Array) -> Array:

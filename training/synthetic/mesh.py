@@ -208,6 +208,20 @@ def tessellate(mesh: Mesh, quads: Array, size: Array) -> Cells:
     )
 
 
+def every(cells: Cells, step: int) -> Cells:
+    """Keep each `step`-th cell and enlarge it in place of its neighbours, where few will do."""
+    kept = slice(step // 2, None, step)
+    return Cells(
+        cells.corners[kept],
+        cells.place[kept],
+        cells.share[kept] * np.sqrt(step),
+        cells.points[kept],
+        cells.normals[kept],
+        cells.tangents[kept],
+        cells.sides[kept] * np.sqrt(step),
+    )
+
+
 def cell_size_for(mesh: Mesh, quads: Array, relative: Array, count: int) -> float:
     """Find the size, times `relative` ([F]), at which the faces give about `count` cells. cm"""
     low, high = 0.01, 2.0

@@ -36,7 +36,7 @@ HAIR_STYLES = ("side_left", "side_right", "middle", "back", "fringe")
 # Palettes in linear light, from 0 to 1.
 SKIN_TONES = np.array(
     [
-        (0.070, 0.036, 0.024), (0.150, 0.072, 0.042), (0.275, 0.140, 0.082),
+        (0.088, 0.040, 0.022), (0.160, 0.076, 0.042), (0.275, 0.140, 0.082),
         (0.420, 0.230, 0.145), (0.540, 0.315, 0.215), (0.620, 0.395, 0.295),
     ]
 )  # fmt: skip
@@ -46,7 +46,7 @@ HAIR_TONES = np.array(
         (0.105, 0.054, 0.024), (0.210, 0.125, 0.055), (0.400, 0.275, 0.135),
     ]
 )  # fmt: skip
-RED_HAIR, GREY_HAIR = np.array([0.23, 0.058, 0.015]), np.array([0.36, 0.35, 0.345])
+RED_HAIR, GREY_HAIR = np.array([0.15, 0.036, 0.009]), np.array([0.36, 0.35, 0.345])
 BROWN_EYES, BLUE_EYES, GREEN_EYES = (
     np.array(tone) for tone in ((0.085, 0.035, 0.014), (0.14, 0.24, 0.34), (0.13, 0.19, 0.10))
 )
@@ -105,7 +105,7 @@ def traits_of(z: Array) -> Traits:
     style = np.arange(5) * 2 * np.pi / 5
     pull = 5 * (np.cos(style) * g["hair_style_x"] + np.sin(style) * g["hair_style_y"])
     shares = np.exp(pull - pull.max())
-    beard = _gate(g["beard"] - 0.25 * g["hair_length"] - 0.75)
+    beard = _switch(g["beard"] - 0.25 * g["hair_length"] - 0.75)
     skin = _skin(lightness, g["skin_warmth"])
     return Traits(
         identity=2.0 * np.tanh(n[:IDENTITIES] / 2.0),
@@ -129,11 +129,11 @@ def traits_of(z: Array) -> Traits:
         hair_style=shares / shares.sum(),
         curl=_gate(1.6 * (g["hair_curl"] + 0.5 * (0.5 - lightness)) - 1.0, 2.5),
         volume=u["hair_volume"],
-        bald=_gate(g["bald"] - 1.35),
+        bald=_switch(g["bald"] - 1.3),
         beard=beard,
         beard_length=0.35 + 1.9 * u["beard_length"] ** 2,
-        stubble=0.75 * _gate(g["stubble"] - 0.6 - 0.25 * g["hair_length"], 4),
-        glasses=_gate(g["glasses"] - 0.58),
+        stubble=0.6 * _switch(g["stubble"] - 0.6 - 0.25 * g["hair_length"], 0.5),
+        glasses=_switch(g["glasses"] - 0.58),
         glasses_round=u["glasses_shape"],
         frame=_frame(u["glasses_colour"]),
         shirt=_shirt(np.array([u["shirt_red"], u["shirt_green"], u["shirt_blue"]])),
@@ -150,8 +150,13 @@ def _above(value: float, threshold: float) -> float:
     return math.tanh(0.75 * math.log1p(math.exp(3.5 * (value - threshold))) / 3.5)
 
 
-def _gate(value: float, steepness: float = 8) -> float:
-    """Switch on around 0."""
+def _switch(value: float, width: float = 0.18) -> float:
+    """Go from 0 to 1 around 0, smoothly, and be exactly 0 and 1 beyond `width`."""
+    return float(ramp(-width, width, np.array(value)))
+
+
+def _gate(value: float, steepness: float) -> float:
+    """Go from 0 to 1 around 0 along the logistic curve."""
     return 1 / (1 + math.exp(-steepness * value))
 
 
@@ -182,13 +187,13 @@ def _hair(g: dict[str, float], lightness: float) -> Array:
     at = _gate(1.5 * g["hair_colour"] - 2.4 + 3.4 * lightness, 1)
     tone = _along(HAIR_TONES, at)
     tone = tone + (RED_HAIR - tone) * _gate(g["hair_red"] - 1.75 + 0.7 * lightness, 6)
-    return tone + (GREY_HAIR - tone) * 0.9 * _gate(g["hair_grey"] - 1.2, 5)
+    return tone + (GREY_HAIR - tone) * 0.9 * _gate(g["hair_grey"] - 1.45, 5)
 
 
 def _frame(at: float) -> Array:
     """Black, tortoise brown, metal grey."""
     return _along(
-        np.array([(0.01,) * 3, (0.015, 0.012, 0.01), (0.10, 0.04, 0.015), (0.25,) * 3]), at
+        np.array([(0.01,) * 3, (0.015, 0.012, 0.01), (0.07, 0.025, 0.01), (0.09, 0.09, 0.1)]), at
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from training.synthetic.geometry import Array, Noise, bump, curve, distance_to, is_inside, ramp
-from training.synthetic.mesh import Cells, Mesh, brow_lines, cell_size_for, tessellate
+from training.synthetic.mesh import Cells, Mesh, brow_lines, cell_size_for, every, tessellate
 
 # What is known of a place of the skin. `cpu_kernels` reads them in this order.
 MAPS = (
@@ -46,7 +46,7 @@ def tile_lining(mesh: Mesh) -> Cells:
     covered = (y < -9.5) & (np.hypot(x / 7.0, (z + 1.0) / 6.4) > 1) | (y < -15)
     thin = (np.abs(y) < 5.5) & (np.abs(z) > 7) | (np.abs(x) > 7.2)
     quads = quads[~covered & ~thin]
-    return tessellate(mesh, quads, np.full(len(quads), 0.9))
+    return every(tessellate(mesh, quads, np.full(len(quads), 0.9)), 3)
 
 
 def hairline(points: Array) -> Array:
@@ -148,11 +148,11 @@ def _hairs(p: Array, marks: Array, noise: Noise) -> dict[str, Array]:
 def beard_area(p: Array, marks: Array, noise: Noise) -> Array:
     """Say how densely a beard grows: cheeks below a slanted line, chin, upper lip, throat. [N]"""
     x, y, z = np.abs(p[:, 0]), p[:, 1], p[:, 2]
-    uneven = 0.25 * noise(p, 0.6)
+    uneven = 0.12 * noise(p, 0.6) + 0.15 * noise(p, 1.7)
     outline = curve(np.concatenate([marks[48:60], marks[48:49]])[:, :2], 160)
     away = distance_to(p, outline) * np.where(is_inside(p, outline), 0, 1) + 9 * (z < 6)
-    cheek = ramp(0.5, -0.9, y + 3.3 - 0.055 * x**2 + uneven)  # rises towards the ear
-    chin = ramp(-1.0, -2.2, y + 2.2 + uneven) * ramp(3.6, 2.6, x)
+    cheek = ramp(0.9, -1.3, y + 3.3 - 0.055 * x**2 + uneven)  # rises towards the ear
+    chin = ramp(-0.6, -2.6, y + 2.2 + uneven) * ramp(3.6, 2.6, x)
     moustache = ramp(-1.15, -1.5, y + uneven * 0.3) * ramp(3.1, 2.3, x) * ramp(-5.2, -4.6, y)
     sides = ramp(4.6, 3.0, y) * ramp(5.6, 6.4, x) * ramp(-0.5, 1.0, z) * ramp(4.5, 3.5, z)
     throat = ramp(-10.0, -8.4, y + 0.5 * uneven) * ramp(0.5, 2.5, z)

@@ -5,18 +5,24 @@ All in one file: numba's cache of machine code sees a change only in the file of
 
 from training.synthetic.cpu_kernels.kernels import (
     color_skin,
-    light,
+    light_surface,
+    light_threads,
+    move_vertices,
     place_hair,
     place_surface,
     place_threads,
+    see_lamps,
     vertex_normals,
 )
 
 __all__ = [
     "color_skin",
-    "light",
+    "light_surface",
+    "light_threads",
+    "move_vertices",
     "place_hair",
     "place_surface",
     "place_threads",
+    "see_lamps",
     "vertex_normals",
 ]

@@ -19,6 +19,34 @@ F = np.float32
 
 
 @njit(**_FAST)
+def move_vertices(neutral, basis, weights, moves, vertices) -> None:
+    """Add up how far each component moves the vertices. neutral, moves, vertices [3 V], basis [C, 3 V]
+
+    BLAS would do the same with threads of its own, which get in each other's way.
+    """
+    moves[:] = 0
+    for component in range(len(basis)):
+        weight = weights[component]
+        if weight != 0:
+            row = basis[component]
+            for i in range(len(row)):
+                moves[i] += weight * row[i]
+    for i in range(len(moves)):
+        vertices[i] = neutral[i] + moves[i]
+
+
+@njit(**_FAST)
+def see_lamps(sight, harmonics, reached) -> None:
+    """Evaluate how much of each lamp is seen. sight [N, 9], harmonics [3, 9], reached [N, 3]"""
+    for n in range(len(sight)):
+        for k in range(3):
+            seen = F(0)
+            for j in range(9):
+                seen += sight[n, j] * harmonics[k, j]
+            reached[n, k] = min(max(seen, F(0)), F(1))
+
+
+@njit(**_FAST)
 def vertex_normals(vertices, quads, normals) -> None:
     """Average the faces around each vertex, by area. normals [V, 3] is overwritten, unit length."""
     normals[:] = 0
@@ -125,9 +153,10 @@ def color_skin(maps, tones, look, albedo, gloss) -> None:
         dark = F(1) - F(0.8) * maps[n, 5]
         lash, rim = F(0.85) * maps[n, 6], F(0.6) * maps[n, 7]
         dark2 = F(1) - F(0.28) * maps[n, 8]
-        brow = F(0.5) * brows * maps[n, 9]
+        brow = F(0.75) * brows * maps[n, 9]
         roots = F(0.92) * maps[n, 10] * (F(1) - bald)
         chin = maps[n, 11] * (stubble + (F(0.85) - stubble) * beard)
+        whiskers = F(0.45) + F(0.5) * beard
         veil = F(1) - shade * F(0.35) * maps[n, 13]
         gloss[n] = maps[n, 12] * (F(1) - F(0.7) * chin)
         for c in range(3):
@@ -137,7 +166,7 @@ def color_skin(maps, tones, look, albedo, gloss) -> None:
             hair = tones[2, c]
             value = skin * (F(1) - red * blood) * grain * (F(1) - maps[n, 1] * dusk)
             value = _mix(value, tones[1, c] * fold, lips) * dark
-            value = _mix(value, F(1.1) * hair + F(0.06) * skin, chin)
+            value = _mix(value, whiskers * hair + (F(0.97) - whiskers) * skin * F(0.73), chin)
             value = _mix(value, F(0.2) * skin, lash)
             value = _mix(value, skin * (F(0.9) if c == 0 else F(0.6)), rim) * dark2
             value = _mix(value, F(1.4) * hair + F(0.08) * skin, brow)
@@ -228,8 +257,9 @@ def place_hair(
             ox, oy, oz = here[0], max(here[1] - F(4.2), F(0)), here[2] + F(0.3)
             r = F(1) / (math.sqrt(ox * ox + oy * oy + oz * oz) + F(1e-6))
             ox, oy, oz = ox * r, oy * r, oz * r
-            angle = phase + t * long * (F(0.9) + F(1.6) * curl)
-            swing = t * (F(0.14) + curl * (F(0.35) + F(0.03) * long))
+            # Nine splats cannot draw more than about two turns.
+            angle = phase + t * min(long * (F(0.6) + F(1.8) * curl), F(12))
+            swing = t * (F(0.14) + curl * (F(0.25) + F(0.05) * min(long, F(9))))
             lift = (
                 swing * math.cos(angle)
                 + curl * t * min(long, F(5)) * F(0.22) * (F(0.3) + layer)
@@ -297,103 +327,140 @@ def _warp(p, warp, moved):
 
 
 @njit(**_FAST)
-def light(
+def light_surface(
     points,
     frames,
-    sizes,
     albedo,
     gloss,
-    sight,
+    sky_seen,
+    reached,
     lamps,
     sky,
-    material,
+    wander,
     placement,
     means,
-    scales,
     quats,
     sh,
 ) -> None:
-    """Light splats of one material and put them into the world, before activation.
+    """Light splats of skin or cloth and put them into the world.
 
     Args:
-        points, frames, sizes, albedo: [N, 3], [N, 6], [N, 3], [N, 3]
+        points, frames, albedo: [N, 3], [N, 6], [N, 3]
         gloss: Strength of the highlight. [N]
-        sight: How much each sees of the world in each direction, as spherical harmonics up to
-            degree 2, then of the sky. [N, 10]
-        lamps: Direction, irradiance, and the nine harmonics of the direction. [L, 15]
+        sky_seen, reached: How much each sees of the sky, and of each lamp. [N], [N, 3]
+        lamps: Direction and irradiance of each. [3, 6]
         sky: Radiance from below and from above. [2, 3]
-        material: How far light wanders, red to blue; 1 if it is a thread, else 0; and whether
-            it glows by itself. [5]
+        wander: How far light wanders under the surface, red to blue. [3]
         placement: World units per cm, and where the mesh's origin goes. [4]
-        means, scales, quats, sh: Written. [N, 3], [N, 3], [N, 4], [N, 3]
+        means, quats, sh: Written. [N, 3], [N, 4], [N, 3]
     """
-    thread, glows = material[3] > 0, material[4] > 0
-    unitlength = math.log(placement[0])
-    color = np.zeros(3, F)
+    wr, wg, wb = wander[0], wander[1], wander[2]
+    fr, fg, fb = F(1) / (F(1) + wr), F(1) / (F(1) + wg), F(1) / (F(1) + wb)
+    for n in range(len(points)):
+        nx, ny, nz = frames[n, 0], frames[n, 1], frames[n, 2]
+        up = F(0.5) + F(0.5) * ny
+        up = up * up * (F(3) - F(2) * up)
+        seen = sky_seen[n]
+        r = seen * (sky[0, 0] + (sky[1, 0] - sky[0, 0]) * up)
+        g = seen * (sky[0, 1] + (sky[1, 1] - sky[0, 1]) * up)
+        b = seen * (sky[0, 2] + (sky[1, 2] - sky[0, 2]) * up)
+        sr, sg, sb = F(0), F(0), F(0)
+        vx, vy, vz = nx, ny, nz + F(0.9) * max(nz, F(0))  # someone before the face
+        q = F(1) / math.sqrt(vx * vx + vy * vy + vz * vz + F(1e-12))
+        vx, vy, vz = vx * q, vy * q, vz * q
+        for k in range(3):
+            dx, dy, dz = lamps[k, 0], lamps[k, 1], lamps[k, 2]
+            seen = reached[n, k]
+            facing = nx * dx + ny * dy + nz * dz
+            r += lamps[k, 3] * seen * max((facing + wr) * fr, F(0))
+            g += lamps[k, 4] * seen * max((facing + wg) * fg, F(0))
+            b += lamps[k, 5] * seen * max((facing + wb) * fb, F(0))
+            hx, hy, hz = dx + vx, dy + vy, dz + vz
+            a = max(nx * hx + ny * hy + nz * hz, F(0))
+            a = a * a / (hx * hx + hy * hy + hz * hz + F(1e-12))  # Blinn 1977, squared
+            a = a * a
+            a = a * a
+            shine = a * a * a * a * a * seen * gloss[n]  # to the power of 40
+            sr += shine * lamps[k, 3]
+            sg += shine * lamps[k, 4]
+            sb += shine * lamps[k, 5]
+        sh[n, 0] = _to_dc(albedo[n, 0] * r + sr)
+        sh[n, 1] = _to_dc(albedo[n, 1] * g + sg)
+        sh[n, 2] = _to_dc(albedo[n, 2] * b + sb)
+        for c in range(3):
+            means[n, c] = points[n, c] * placement[0] + placement[1 + c]
+        _write_quat(quats, n, frames[n, 3], frames[n, 4], frames[n, 5], nx, ny, nz)
+
+
+@njit(**_FAST)
+def light_threads(
+    points,
+    frames,
+    albedo,
+    gloss,
+    sky_seen,
+    reached,
+    lamps,
+    sky,
+    wander,
+    placement,
+    means,
+    quats,
+    sh,
+) -> None:
+    """Light splats of hair and put them into the world; the arguments of `light_surface`."""
+    wander = wander[0]
+    fraction = F(1) / (F(1) + wander)
     for n in range(len(points)):
         nx, ny, nz = frames[n, 0], frames[n, 1], frames[n, 2]
         tx, ty, tz = frames[n, 3], frames[n, 4], frames[n, 5]
         up = F(0.5) + F(0.5) * ny
         up = up * up * (F(3) - F(2) * up)
-        open_sky = sight[n, 9]
-        for c in range(3):
-            color[c] = open_sky * (sky[0, c] + (sky[1, c] - sky[0, c]) * up)
+        seen = sky_seen[n]
+        r = seen * (sky[0, 0] + (sky[1, 0] - sky[0, 0]) * up)
+        g = seen * (sky[0, 1] + (sky[1, 1] - sky[0, 1]) * up)
+        b = seen * (sky[0, 2] + (sky[1, 2] - sky[0, 2]) * up)
         sr, sg, sb = F(0), F(0), F(0)
-        if thread:
-            vx, vy, vz = nx, ny, nz
-        else:
-            vx, vy, vz = nx, ny, nz + F(0.9)
-            q = F(1) / (math.sqrt(vx * vx + vy * vy + vz * vz) + F(1e-6))
-            vx, vy, vz = vx * q, vy * q, vz * q
-        for k in range(len(lamps)):
+        for k in range(3):
             dx, dy, dz = lamps[k, 0], lamps[k, 1], lamps[k, 2]
-            seen = F(0)
-            for j in range(9):
-                seen += sight[n, j] * lamps[k, 6 + j]
-            seen = min(max(seen, F(0)), F(1))
+            seen = reached[n, k]
             facing = nx * dx + ny * dy + nz * dz
-            for c in range(3):
-                wrap = material[c]
-                color[c] += lamps[k, 3 + c] * seen * max((facing + wrap) / (F(1) + wrap), F(0))
-            hx, hy, hz = dx + vx, dy + vy, dz + vz
-            q = F(1) / (math.sqrt(hx * hx + hy * hy + hz * hz) + F(1e-6))
-            if thread:
-                # Kajiya and Kay 1989: a thread shines where it runs across the halfway vector.
-                a = (tx * hx + ty * hy + tz * hz) * q
-                a = F(1) - a * a
-                a = a * a
-                a = a * a
-                a = a * a
-                shine = F(0.16) * a * a * a * min(max(facing + F(0.3), F(0)), F(1))
-            else:
-                a = max((nx * hx + ny * hy + nz * hz) * q, F(0))
-                a = a * a
-                a = a * a
-                a = a * a
-                shine = a * a * a * a * a
-            shine *= seen * gloss[n]
+            diffuse = seen * max((facing + wander) * fraction, F(0))
+            r += lamps[k, 3] * diffuse
+            g += lamps[k, 4] * diffuse
+            b += lamps[k, 5] * diffuse
+            # Kajiya and Kay 1989: a thread shines where it runs across the halfway vector.
+            hx, hy, hz = dx + nx, dy + ny, dz + nz
+            a = tx * hx + ty * hy + tz * hz
+            a = F(1) - a * a / (hx * hx + hy * hy + hz * hz + F(1e-12))
+            a = a * a
+            a = a * a
+            a = a * a
+            shine = F(0.16) * a * a * a * min(max(facing + F(0.3), F(0)), F(1)) * seen * gloss[n]
             sr += shine * lamps[k, 3]
             sg += shine * lamps[k, 4]
             sb += shine * lamps[k, 5]
+        # A hair's highlight has its colour.
+        sh[n, 0] = _to_dc(albedo[n, 0] * (r + F(6) * sr) + F(0.04) * sr)
+        sh[n, 1] = _to_dc(albedo[n, 1] * (g + F(6) * sg) + F(0.04) * sg)
+        sh[n, 2] = _to_dc(albedo[n, 2] * (b + F(6) * sb) + F(0.04) * sb)
         for c in range(3):
-            shine = sr if c == 0 else (sg if c == 1 else sb)
-            tint = F(0.04) + F(6) * albedo[n, c] if thread else F(1)
-            value = F(1.06) * (albedo[n, c] * color[c] + shine * tint)
-            value = albedo[n, c] if glows else value
-            sh[n, c] = (_display(value) - F(0.5)) * F(3.5449077)
             means[n, c] = points[n, c] * placement[0] + placement[1 + c]
-            scales[n, c] = math.log(sizes[n, c] + F(1e-5)) + unitlength
         _write_quat(quats, n, tx, ty, tz, nx, ny, nz)
 
 
 @njit(inline="always", fastmath=True, error_model="numpy")
-def _display(value):
-    """Encode linear light as sRGB; within 0.004 of the exact power, without computing one."""
-    value = min(max(value, F(0)), F(1))
+def _to_dc(value):
+    """Encode linear light as sRGB and that as a DC coefficient.
+
+    Within 0.004 of the exact power function, and without computing one.
+    """
+    value = min(max(value * F(1.06), F(0)), F(1))
     a = math.sqrt(value)
     b = math.sqrt(a)
     c = math.sqrt(b)
-    return max(F(0.5851) * a + F(0.7831) * b - F(0.3682) * c, F(12.92) * min(value, F(0.003)))
+    shown = max(F(0.5851) * a + F(0.7831) * b - F(0.3682) * c, F(12.92) * min(value, F(0.003)))
+    return (shown - F(0.5)) * F(3.5449077)  # 1 / C0
 
 
 @njit(inline="always", fastmath=True, error_model="numpy")
