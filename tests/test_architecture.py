@@ -138,7 +138,17 @@ def test_no_file_is_ever_unpickled():
         others = {"marshal", "shelve", "dill", "cloudpickle", "joblib"} & imported_tops(tree)
         return loads & dotted(tree) or from_pickle or allow or others
 
-    assert breaking(ALL, unpickles) == []
+    def checks_first(tree):
+        """Whether torch.load is restricted to weights, behind a digest."""
+        calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call)]
+        loads = [n for n in calls if ast.unparse(n.func) == "torch.load"]
+        weights_only = [k for n in loads for k in n.keywords if k.arg == "weights_only"]
+        return "hashlib" in imported_tops(tree) and [
+            ast.unparse(k.value) for k in weights_only
+        ] == ["True"]
+
+    assert breaking(ALL, unpickles, doors=["training/inception.py"]) == []
+    assert using_door("training/inception.py", checks_first)
 
 
 def test_only_the_inert_reader_knows_the_opcodes_of_pickles():

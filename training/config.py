@@ -18,7 +18,7 @@ from models.generator import CgsConfig
 from renderer.errors import LoadError, SplatheadError
 
 PresetName = Literal["256", "512", "1024", "2048", "demo", "tiny"]
-MetricName = Literal["stand-in"]
+MetricName = Literal["fid", "fid3d", "kid", "stand-in"]
 
 
 class TrainingError(SplatheadError):
@@ -108,8 +108,9 @@ class TrainingConfig:
     checkpoint_kimg: float = 200.0
     # Between evaluations.
     metric_kimg: float = 200.0
-    # What to measure; the first decides which checkpoint is the best.
-    metrics: tuple[MetricName, ...] = ("stand-in",)
+    # What to measure; the first decides which checkpoint is the best. All but the stand-in need
+    # Inception's weights.
+    metrics: tuple[MetricName, ...] = ("fid",)
     # Made pictures of an evaluation.
     metric_images: int = 20_000
     # Checkpoints to keep besides the best.
@@ -129,6 +130,8 @@ class TrainingConfig:
         for name in ("batch", "microbatch", "views", "r1_interval", "keep", "metric_images"):
             if getattr(self, name) < 1:
                 return f"{name} is {getattr(self, name)}, but at least 1 is needed"
+        if not self.metrics:
+            return "no metric is named, so that no checkpoint could be the best"
         for name in ("kimg", "status_kimg", "grid_kimg", "checkpoint_kimg", "metric_kimg"):
             if getattr(self, name) <= 0:
                 return f"{name} is 0, but it must be above"
@@ -182,7 +185,7 @@ PRESETS: dict[PresetName, TrainingConfig] = {
     "demo": TrainingConfig(
         resolution=256, points=256, width=256, first_blocks=3,
         discriminator_base=16384, discriminator_max=256,
-        kimg=5000, batch=16, neighbours=32, metric_images=2000,
+        kimg=5000, batch=16, neighbours=32, metrics=("stand-in",), metric_images=2000,
         status_kimg=1, grid_kimg=25, checkpoint_kimg=50, metric_kimg=50,
     ),
     # 1,344 splats: learns something within minutes on two CPU cores.
@@ -190,7 +193,7 @@ PRESETS: dict[PresetName, TrainingConfig] = {
         resolution=64, points=64, width=64, first_blocks=2,
         discriminator_base=2048, discriminator_max=64,
         kimg=100, batch=8, neighbours=8, ema_kimg=2, blur_sigma=3, blur_kimg=10,
-        metric_images=512,
+        metrics=("stand-in",), metric_images=512,
         status_kimg=0.2, grid_kimg=5, checkpoint_kimg=5, metric_kimg=5,
     ),
 }  # fmt: skip

@@ -178,15 +178,17 @@ def train(  # noqa: PLR0913 - a run is these
         cache: Where statistics of datasets are kept; the user's cache if None.
 
     Raises:
-        TrainingError: The settings do not fit the data, or the training diverged.
+        TrainingError: The settings do not fit the data, a metric's weights are missing, or the
+            training diverged.
         LoadError, SaveError: A picture cannot be read, or the last checkpoint not be written.
     """
     _require_fit(config, source, processes)
-    run = _begin(folder, config, processes, start, wandb)
     data = TrainingData(source, mirror=config.mirror, seed=config.seed)
+    evaluator = Evaluator(config, data, processes, cache)
+    evaluator.check()
+    run = _begin(folder, config, processes, start, wandb)
     state, total = run.state, images_of(config.kimg)
     stepper = Stepper(config, data, processes, state)
-    evaluator = Evaluator(config, data, processes, cache)
     loader = ThreadPoolExecutor(1, thread_name_prefix="data")
     means, broken, is_stopped = Means(), 0, False
 

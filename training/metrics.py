@@ -1,13 +1,15 @@
 """How far made pictures are from real ones, in the features of a network that looks at both.
 
-The stand-in needs nothing but this file: a small convolutional network with fixed random weights. Its
-numbers say whether one run improves, they compare with no other network's, and they are never FID.
+FID and KID need Inception's weights (`inception.py`). The stand-in needs nothing but this file: a small
+convolutional network with fixed random weights. Its numbers say whether one run improves; they compare
+with no other network's, and they are never FID.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -21,16 +23,18 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, interpolate, leaky_relu
 
 from models.generator import HeadGenerator
-from renderer.camera import Camera
+from renderer.camera import Camera, OrbitRig
 from renderer.errors import SaveError
 from renderer.files import atomic_write
 from renderer.rasterize import rasterize
 from training.config import TrainingConfig
 from training.data import TrainingData
+from training.inception import find_weights, load_inception
 from training.launch import Processes
 
 _BATCH = 16
 _MOST_REAL = 50_000  # real pictures that are looked at
+_MOST_ROWS = 10_000  # of which features are kept, for KID
 _STAND_IN_SIDE = 64  # px, to which pictures are brought
 _STAND_IN_CHANNELS = (3, 16, 32, 48)
 _SEED = 20_261_120  # of the stand-in's weights and of the latents of an evaluation
@@ -78,58 +82,85 @@ class Evaluator:
     # Where statistics of datasets are kept; the user's cache if None.
     cache: Path | None = None
 
-    def evaluate(self, generator: HeadGenerator) -> dict[str, float]:
-        """Measure what the settings name, by name; lower is better."""
-        return {name: self._stand_in(generator) for name in self.config.metrics}
+    def check(self) -> None:
+        """Make sure that what the settings name can be measured.
 
-    def _stand_in(self, generator: HeadGenerator) -> float:
-        network = StandIn().to(self.processes.device)
-        real = self._real_statistics("stand-in", network)
-        made = statistics(torch.cat(list(self._made(generator, network))))
-        return frechet_distance(real, made)
+        Raises:
+            TrainingError: Inception's weights are missing.
+        """
+        if set(self.config.metrics) - {"stand-in"}:
+            find_weights()
+
+    def evaluate(self, generator: HeadGenerator) -> dict[str, float]:
+        """Measure what the settings name, by name; lower is better.
+
+        Heads are before the settings' plain background. `fid3d` conditions on the frontal camera
+        but looks from the dataset's; for a generator without condition it is `fid`.
+        """
+        figures: dict[str, float] = {}
+        made: dict[tuple[str, bool], Tensor] = {}
+        networks: dict[str, Network] = {}
+        for metric in self.config.metrics:
+            name = "stand-in" if metric == "stand-in" else "inception"
+            if name not in networks:
+                networks[name] = self._network(name)
+            is_frontal = metric == "fid3d" and generator.conditions_on_camera
+            if (name, is_frontal) not in made:
+                made[name, is_frontal] = torch.cat(
+                    list(self._made(generator, networks[name], is_frontal))
+                )
+            real, features = self._real(name, networks[name]), made[name, is_frontal]
+            figures[metric] = (
+                kernel_distance(real.rows, features)
+                if metric == "kid"
+                else frechet_distance(real.statistics, statistics(features))
+            )
+        return figures
+
+    def _network(self, name: str) -> Network:
+        device = self.processes.device
+        return (
+            StandIn().to(device) if name == "stand-in" else load_inception(find_weights(), device)
+        )
 
     @torch.no_grad()
-    def _made(self, generator: HeadGenerator, network: Network) -> Iterator[Tensor]:
+    def _made(
+        self, generator: HeadGenerator, network: Network, is_frontal: bool
+    ) -> Iterator[Tensor]:
         """Yield features of made heads, seen by the dataset's cameras. Each [n, F]"""
         everyone = self.processes.count
         rounds = -(-self.config.metric_images // (_BATCH * everyone))
         side = self.config.resolution
+        background = torch.tensor(self.config.background)
+        front = OrbitRig().camera().to_label().expand(_BATCH, -1)
         for number in range(rounds):
-            draw = torch.Generator().manual_seed(
-                _SEED + 1 + number * everyone + self.processes.rank
-            )
-            z = torch.randn(_BATCH, generator.z_dim, generator=draw)
+            seed = _SEED + 1 + number * everyone + self.processes.rank
+            draw = torch.Generator().manual_seed(seed)
+            z = torch.randn(_BATCH, generator.z_dim, generator=draw).to(self.processes.device)
             entries = torch.randint(self.data.count, (_BATCH,), generator=draw).tolist()
             camera = Camera.from_label(self.data.labels_at(entries))
-            background = torch.tensor(self.config.background)
-            heads = generator.synthesize(generator.map(z.to(self.processes.device), camera))
+            condition = Camera.from_label(front) if is_frontal else camera
+            heads = generator.synthesize(generator.map(z, condition.to(self.processes.device)))
             pictures = rasterize(heads, camera, (side, side), background=background).color
             # Quantised, as the real ones are.
             pictures = (pictures.clamp(0, 1) * 255).round() / 255
             yield self.processes.gathered(network(pictures.to(self.processes.device)))
 
     @torch.no_grad()
-    def _real_statistics(self, name: str, network: Network) -> Statistics:
-        """Look the dataset's statistics up, or compute and keep them."""
+    def _real(self, name: str, network: Network) -> RealFeatures:
+        """Look the dataset's features up, or compute and keep them."""
         path = self._cache_path(name)
+        found = None if self.processes.any(not path.exists()) else _read_real(path)
         # All processes must go the same way, also where each has a disk of its own.
-        if not self.processes.any(not path.exists()):
-            with safetensors.safe_open(path, framework="pt") as file:
-                return Statistics(
-                    file.get_tensor("mean").clone(), file.get_tensor("covariance").clone()
-                )
-        found = statistics(torch.cat(list(self._real(network))))
-        if self.processes.is_main:
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with atomic_write(path) as file:
-                    file.write(safetensors.torch.save(found._asdict()))
-            except (OSError, SaveError):
-                pass  # then they are computed again next time
-        self.processes.wait()
+        if self.processes.any(found is None) or found is None:
+            rows = torch.cat(list(self._look_at_real(network)))
+            found = RealFeatures(statistics(rows), rows[:_MOST_ROWS].float().cpu().clone())
+            if self.processes.is_main:
+                _write_real(path, found)
+            self.processes.wait()
         return found
 
-    def _real(self, network: Network) -> Iterator[Tensor]:
+    def _look_at_real(self, network: Network) -> Iterator[Tensor]:
         source, processes = self.data.source, self.processes
         total = min(source.count, _MOST_REAL)
         step = _BATCH * processes.count
@@ -154,6 +185,33 @@ class Evaluator:
         return folder / "metrics" / f"{name}-{digest}.safetensors"
 
 
+class RealFeatures(NamedTuple):
+    """What is kept of a dataset."""
+
+    statistics: Statistics
+    rows: Tensor  # [n, F] float32, features of the first pictures
+
+
+def _read_real(path: Path) -> RealFeatures | None:
+    """Read features that were kept; None if they are damaged."""
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            mean, covariance, rows = (
+                file.get_tensor(name).clone() for name in ("mean", "covariance", "rows")
+            )
+    except (safetensors.SafetensorError, OSError):
+        return None
+    return RealFeatures(Statistics(mean, covariance), rows)
+
+
+def _write_real(path: Path, real: RealFeatures) -> None:
+    """Keep features; where that is not possible they are computed again next time."""
+    with suppress(OSError, SaveError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(path) as file:
+            file.write(safetensors.torch.save({**real.statistics._asdict(), "rows": real.rows}))
+
+
 def statistics(features: Tensor) -> Statistics:
     """Compute mean and covariance. [N, F] -> [F], [F, F]"""
     rows = features.double().cpu()
@@ -168,3 +226,26 @@ def frechet_distance(a: Statistics, b: Statistics) -> float:
     shared = torch.linalg.eigvalsh(root @ b.covariance @ root).clamp_min(0).sqrt().sum()
     apart = (a.mean - b.mean).square().sum()
     return float(apart + a.covariance.trace() + b.covariance.trace() - 2 * shared)
+
+
+def kernel_distance(real: Tensor, made: Tensor, subsets: int = 100, size: int = 1000) -> float:
+    """KID: the unbiased squared MMD with the kernel (x·y / F + 1)³, averaged over random subsets.
+
+    As Bińkowski et al. 2018 define it; subsets are as large as both sides allow.
+    """
+    a, b = real.double().cpu(), made.double().cpu()
+    size = min(size, len(a), len(b))
+    draw = torch.Generator().manual_seed(_SEED)
+    total = 0.0
+    for _ in range(subsets):
+        x, y = (rows[torch.randperm(len(rows), generator=draw)[:size]] for rows in (a, b))
+        same = sum(
+            (kernel.sum() - kernel.trace()) / (size * (size - 1))
+            for kernel in (_cubic(x, x), _cubic(y, y))
+        )
+        total += float(same - 2 * _cubic(x, y).mean())
+    return total / subsets
+
+
+def _cubic(x: Tensor, y: Tensor) -> Tensor:
+    return (x @ y.T / x.shape[1] + 1) ** 3
