@@ -131,7 +131,7 @@ class DistillState:
     def fresh(settings: DistillSettings) -> DistillState:
         """Draw a new generator as the seed says."""
         with torch.random.fork_rng():
-            torch.manual_seed(settings.seed)
+            torch.set_rng_state(torch.Generator().manual_seed(settings.seed).get_state())
             generator = CgsGenerator(settings.generator_config())
         with torch.no_grad():  # dimensions of z that decide nothing must not disturb either
             generator.mapping_network.layers()[0].weight[:, ACTIVE:Z_DIM] = 0
@@ -368,7 +368,7 @@ def main(arguments: list[str] | None = None) -> int:
                 if step.psnr is not None:
                     bar.write(f"step {step.done}: {step.psnr:.2f} dB on heads never seen")
     except SplatheadError as error:
-        print(error, file=sys.stderr)  # noqa: T201 - the command line's
+        sys.stderr.write(f"{error}\n")
         return 2
     except KeyboardInterrupt:
         return 130
