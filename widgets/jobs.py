@@ -33,7 +33,8 @@ def draw_job(job: Job) -> None:
 
 def draw_job_line(job: Job, waiting: int = 0) -> None:
     """The same in one line of text, for places that must not grow: bar, Cancel, what is being done."""
-    side = imgui.ImVec2(fields.em(8), imgui.get_text_line_height())
+    width = min(fields.em(8), 0.25 * imgui.get_content_region_avail().x)
+    side = imgui.ImVec2(width, imgui.get_text_line_height())
     corner = imgui.get_cursor_screen_pos()
     # Painted: ImGui's own bar is taller than a line and pushes the text beside it down.
     imgui.dummy(side)
