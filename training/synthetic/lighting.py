@@ -28,7 +28,7 @@ def lamps_of(key: tuple[float, float], warmth: float) -> tuple[Array, Array, Arr
     toward = np.array(
         [
             [np.cos(up) * np.sin(left), np.sin(up), np.cos(up) * np.cos(left)],
-            [-np.sign(left + 1e-6) * 0.8 * abs(np.tanh(3 * left)), 0.15, 0.65],
+            [-0.8 * np.tanh(3 * left), 0.15, 0.65],
             [-0.55 * np.tanh(3 * left), 0.55, -0.75],
         ]
     )

@@ -121,7 +121,7 @@ def traits_of(z: Array) -> Traits:
         lightness=lightness,
         skin=skin,
         blush=0.3 + 1.0 * u["blush"],
-        lips=_lips(skin, u["lip_colour"]),
+        lips=_lips(skin, u["lip_colour"] * (1 - 0.6 * beard)),
         iris=_iris(g["eye_colour"] - 0.9 + 1.4 * lightness, u["eye_green"]),
         brow_weight=0.35 + 0.65 * u["brow_weight"],
         hair=_hair(g, lightness),
@@ -138,7 +138,7 @@ def traits_of(z: Array) -> Traits:
         frame=_frame(u["glasses_colour"]),
         shirt=_shirt(np.array([u["shirt_red"], u["shirt_green"], u["shirt_blue"]])),
         light=(
-            0.55 + 0.75 * math.tanh(0.8 * g["light_side"]),
+            0.2 + 0.95 * math.tanh(0.8 * g["light_side"]),
             0.5 + 0.3 * math.tanh(g["light_height"]),
         ),
         warmth=math.tanh(0.7 * g["light_warmth"]),
