@@ -22,9 +22,10 @@ from tqdm import tqdm
 
 from renderer.errors import SplatheadError
 from training.config import PRESETS, PresetName, TrainingConfig, TrainingError
-from training.data import DiskImages, check, require_sound
+from training.data import DiskImages, ImageSource, check, require_sound
 from training.launch import Processes, joined
 from training.loop import save_settings, saved_settings, train
+from training.made import MadeHeads
 from training.start import start_from
 
 _EXAMPLES = """examples:
@@ -34,6 +35,8 @@ _EXAMPLES = """examples:
       go on, and for longer
   torchrun --nproc-per-node 4 -m training train --preset 512 --data FFHQC --index list.json --out runs/ffhqc
       the paper's settings on four GPUs
+  python -m training train --preset tiny --synthetic ict_facekit_light.npz --out runs/made
+      train on synthetic heads, made on the way
   python -m training train --data FFHQC --start ffhqc_512.pkl --out runs/tuned --kimg 500
       fine-tune a published generator
   python -m training check FFHQC
@@ -51,6 +54,8 @@ class Train:
     data: Path | None = None
     # JSON list of picture numbers, with repeats.
     index: Path | None = None
+    # Head model (.npz) from which to make pictures without end, instead of --data.
+    synthetic: Path | None = None
     # Published .pkl, generator or run's checkpoint to begin with; fresh networks if not given.
     start: Path | None = None
     # Settings from which the ones below may differ.
@@ -81,23 +86,34 @@ class Train:
                     said = step.message
                     print(said, flush=True)
 
-    def _open(self, processes: Processes) -> DiskImages:
-        """Open the dataset, and look it over if this run has not yet; keep the settings."""
+    def _open(self, processes: Processes) -> ImageSource:
+        """Open the pictures, and look them over if this run has not yet; keep the settings."""
         saved = saved_settings(self.out) or {}
-        data = self.data or _path(saved.get("data"))
+        data, synthetic = self.data, self.synthetic
+        if data is None and synthetic is None:
+            data, synthetic = _path(saved.get("data")), _path(saved.get("synthetic"))
         index = self.index or _path(saved.get("index"))
-        if data is None:
-            raise TrainingError("There is nothing to learn from. Name a dataset with --data.")
-        source = DiskImages(data, index, self.config.resolution)
+        if (data is None) == (synthetic is None):
+            raise TrainingError(
+                "There must be one thing to learn from. Name a dataset with --data, or a head model "
+                "with --synthetic."
+            )
+        source: ImageSource
+        if synthetic is not None:
+            source = MadeHeads.load(synthetic, self.config.resolution, self.config.seed)
+        else:
+            assert data is not None
+            source = DiskImages(data, index, self.config.resolution)
         if processes.is_main:
-            if saved.get("checked") != source.digest:
+            if isinstance(source, DiskImages) and saved.get("checked") != source.digest:
                 _check(source)
             save_settings(
                 self.out,
                 self.config,
                 preset=self.preset,
-                data=str(data.absolute()),
+                data=str(data.absolute()) if data else None,
                 index=str(index.absolute()) if index else None,
+                synthetic=str(synthetic.absolute()) if synthetic else None,
                 checked=source.digest,
             )
         processes.wait()

@@ -113,6 +113,8 @@ class TrainingConfig:
     metrics: tuple[MetricName, ...] = ("fid",)
     # Made pictures of an evaluation.
     metric_images: int = 20_000
+    # Real pictures of an evaluation, at most.
+    metric_real: int = 50_000
     # Checkpoints to keep besides the best.
     keep: int = 2
 
@@ -127,7 +129,15 @@ class TrainingConfig:
         flat = [x for value in numbers for x in (value if isinstance(value, tuple) else (value,))]
         if any(isinstance(x, float) and not (math.isfinite(x) and x >= 0) for x in flat):
             return "a number is negative or not finite"
-        for name in ("batch", "microbatch", "views", "r1_interval", "keep", "metric_images"):
+        for name in (
+            "batch",
+            "microbatch",
+            "views",
+            "r1_interval",
+            "keep",
+            "metric_images",
+            "metric_real",
+        ):
             if getattr(self, name) < 1:
                 return f"{name} is {getattr(self, name)}, but at least 1 is needed"
         if not self.metrics:
@@ -185,7 +195,7 @@ PRESETS: dict[PresetName, TrainingConfig] = {
     "demo": TrainingConfig(
         resolution=256, points=256, width=256, first_blocks=3,
         discriminator_base=16384, discriminator_max=256,
-        kimg=5000, batch=16, neighbours=32, metrics=("stand-in",), metric_images=2000,
+        kimg=5000, batch=16, neighbours=32, metrics=("stand-in",), metric_images=2000, metric_real=2000,
         status_kimg=1, grid_kimg=25, checkpoint_kimg=50, metric_kimg=50,
     ),
     # 1,344 splats: learns something within minutes on two CPU cores.
@@ -193,7 +203,7 @@ PRESETS: dict[PresetName, TrainingConfig] = {
         resolution=64, points=64, width=64, first_blocks=2,
         discriminator_base=2048, discriminator_max=64,
         kimg=100, batch=8, neighbours=8, ema_kimg=2, blur_sigma=3, blur_kimg=10,
-        metrics=("stand-in",), metric_images=512,
+        metrics=("stand-in",), metric_images=512, metric_real=512,
         status_kimg=0.2, grid_kimg=5, checkpoint_kimg=5, metric_kimg=5,
     ),
 }  # fmt: skip

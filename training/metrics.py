@@ -33,7 +33,6 @@ from training.inception import find_weights, load_inception
 from training.launch import Processes
 
 _BATCH = 16
-_MOST_REAL = 50_000  # real pictures that are looked at
 _MOST_ROWS = 10_000  # of which features are kept, for KID
 _STAND_IN_SIDE = 64  # px, to which pictures are brought
 _STAND_IN_CHANNELS = (3, 16, 32, 48)
@@ -162,7 +161,7 @@ class Evaluator:
 
     def _look_at_real(self, network: Network) -> Iterator[Tensor]:
         source, processes = self.data.source, self.processes
-        total = min(source.count, _MOST_REAL)
+        total = min(source.count, self.config.metric_real)
         step = _BATCH * processes.count
         background = torch.tensor(self.config.background)
         for start in range(0, total, step):
@@ -178,7 +177,14 @@ class Evaluator:
 
     def _cache_path(self, name: str) -> Path:
         key = repr(
-            (name, _STAND_IN_CHANNELS, _SEED, self.data.source.digest, self.config.background)
+            (
+                name,
+                _STAND_IN_CHANNELS,
+                _SEED,
+                self.data.source.digest,
+                self.config.background,
+                self.config.metric_real,
+            )
         )
         folder = self.cache or Path(platformdirs.user_cache_dir("splathead", appauthor=False))
         digest = hashlib.sha256(key.encode()).hexdigest()[:24]

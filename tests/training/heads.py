@@ -22,7 +22,7 @@ SMALL = TrainingConfig(
     kimg=0.08, batch=8, microbatch=8, views=2, neighbours=3, r1_interval=3,
     blur_sigma=1, blur_kimg=0.05, ema_kimg=0.02,
     status_kimg=0.016, grid_kimg=1, checkpoint_kimg=0.032, metric_kimg=1,
-    metrics=("stand-in",), metric_images=16,
+    metrics=("stand-in",), metric_images=16, metric_real=40,
 )  # fmt: skip
 
 
