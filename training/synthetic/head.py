@@ -1,74 +1,33 @@
 """The parametric head: a latent in, a head of splats out, always with the same splats.
 
-Splat i is the same place of the same part of every head. What does not depend on z is made once by
-`HeadModel.load`; the rest is linear in identity and expression or done by `cpu_kernels`.
+Splat i is the same place of the same part of every head. What does not depend on z is in `anatomy`;
+the rest is linear in identity and expression, or done by `cpu_kernels`.
 """
 
 from __future__ import annotations
 
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from renderer.gaussians import Gaussians
 from renderer.spherical_harmonics import C0
-from training.synthetic.eyes import make_eyes
-from training.synthetic.geometry import Array, Noise
-from training.synthetic.hair import REACH, STEPS, make_hair
+from training.synthetic.anatomy import DRIVERS, EXPRESSION_NAMES, Anatomy, powers
+from training.synthetic.geometry import Array
+from training.synthetic.hair import REACH
 from training.synthetic.lighting import lamps_of, sight_of
-from training.synthetic.mesh import Cells, Mesh, every, load_mesh, tessellate
+from training.synthetic.mesh import Mesh, load_mesh
 from training.synthetic.parameters import HAIR_STYLES, IDENTITIES, Z_DIM, Traits, traits_of
-from training.synthetic.skin import hairline, paint, tile_lining, tile_skin
-from training.synthetic.threads import make_threads, nearest
-from training.synthetic.wardrobe import Glasses, make_shirt
 
 # Where the mesh, in centimetres, sits in the world: as the GAN's own heads do.
 CM = 0.0192
 ORIGIN = (0.0, -0.0166, -0.0738)
-
-# What each driver of an expression moves, and how strongly.
-DRIVERS: dict[str, dict[str, float]] = {
-    "mouth_open": {"jawOpen": 1.0},
-    "smile": {"mouthSmile_L": 0.95, "mouthSmile_R": 0.95, "cheekRaiser_L": 0.25, "cheekRaiser_R": 0.25},
-    "frown": {"mouthFrown_L": 1.0, "mouthFrown_R": 1.0},
-    "blink": {"eyeBlink_L": 1.0, "eyeBlink_R": 1.0},
-    "brow_up": {"browInnerUp_L": 0.6, "browInnerUp_R": 0.6, "browOuterUp_L": 0.7, "browOuterUp_R": 0.7},
-    "brow_down": {"browDown_L": 0.8, "browDown_R": 0.8},
-    "look_left": {"eyeLookOut_L": 1.0, "eyeLookIn_R": 1.0},
-    "look_right": {"eyeLookIn_L": 1.0, "eyeLookOut_R": 1.0},
-    "look_up": {"eyeLookUp_L": 1.0, "eyeLookUp_R": 1.0},
-    "look_down": {"eyeLookDown_L": 1.0, "eyeLookDown_R": 1.0},
-    "pucker": {"mouthPucker": 1.0},
-    "squint": {"eyeSquint_L": 1.0, "eyeSquint_R": 1.0},
-    "wide": {"eyeWide_L": 0.8, "eyeWide_R": 0.8},
-    "mouth_left": {"mouthLeft": 1.0},
-    "mouth_right": {"mouthRight": 1.0},
-    "upper_lip": {"mouthUpperUp_L": 1.0, "mouthUpperUp_R": 1.0},
-}  # fmt: skip
-EXPRESSION_NAMES = tuple(dict.fromkeys(name for parts in DRIVERS.values() for name in parts))
-
-# How far light wanders in each material, red to blue.
-SKIN, HAIR, CLOTH = (0.28, 0.12, 0.08), (0.6, 0.6, 0.6), (0.15, 0.15, 0.15)
-
-
-@dataclass(frozen=True)
-class Range:
-    """The splats of one part of the head, and what they are made of."""
-
-    first: int
-    last: int  # exclusive
-    wander: tuple[float, float, float]
-    is_thread: bool = False
-
-    @property
-    def slice(self) -> slice:
-        """For arrays of splats."""
-        return slice(self.first, self.last)
+EARS = np.array([[-8.0, 4.0, -0.2], [8.0, 4.0, -0.2]])  # cm, where glasses rest on the neutral head
 
 
 class HeadModel:
@@ -82,28 +41,10 @@ class HeadModel:
             splats: About how many; the finer parts get their share.
             seed: Of the noise and of where hairs stand: another seed, another family of heads.
         """
-        rng, noise = np.random.RandomState(seed), Noise(seed)
         self.seed = seed
-        self._mesh = mesh
-        self._skin_cells = tile_skin(mesh, int(0.40 * splats))
-        lining = tile_lining(mesh)
-        inside, inside_colors, inside_sight = _inner_mouth(mesh)
-        surface = [self._skin_cells, lining, *inside]
-        self._threads = make_threads(
-            mesh, int(0.006 * splats), int(0.018 * splats), int(0.078 * splats), noise, rng
-        )
-        self._eyes = make_eyes(mesh, int(0.030 * splats), noise)
-        self._shirt = tuple(
-            part.astype(np.float32) for part in make_shirt(int(0.08 * splats), noise)
-        )
-        self._glasses = Glasses(int(0.018 * splats))
-        used = sum(len(cells.points) for cells in surface)
-        used += len(self._threads.anchors) + len(self._eyes.side) + len(self._shirt[0])
-        used += self._glasses.count
-        self._hair = make_hair(mesh, max(16, (splats - used) // STEPS), noise, rng)
-        self._lay_out(surface, inside_colors, noise)
-        self._bind()
-        self._see(inside_sight)
+        self._anatomy = Anatomy(mesh, splats, seed)
+        self._own = threading.local()
+        self._see()
 
     @staticmethod
     def load(path: str | Path, splats: int = 62_000, seed: int = 0) -> HeadModel:
@@ -122,11 +63,11 @@ class HeadModel:
     @property
     def count(self) -> int:
         """N, the number of splats of every head."""
-        return self._count
+        return self._anatomy.count
 
     def part(self, name: str) -> slice:
         """The splats of "skin", "mouth", "threads", "eyes", "shirt", "glasses" or "hair"."""
-        return self._ranges[name].slice
+        return self._anatomy.ranges[name].slice
 
     def attributes(self, z: Array | torch.Tensor) -> dict[str, Any]:
         """What is known of the head of one latent, by name: floats, colours in [0, 1], a style.
@@ -170,8 +111,8 @@ class HeadModel:
         assert latents.ndim == 2, latents.shape
         assert latents.shape[1] == Z_DIM, latents.shape
         batch = len(latents)
-        out = _Batch(batch, self._count)
-        jobs = [(traits_of(latents[b]), out, b) for b in range(batch)]
+        out = _Batch(batch, self.count)
+        jobs = [(traits_of(latents[b]), out.head(b)) for b in range(batch)]
         workers = min(threads or os.cpu_count() or 1, batch)
         if workers > 1:
             with ThreadPoolExecutor(workers) as pool:
@@ -181,150 +122,75 @@ class HeadModel:
                 self._make(*job)
         return out.gaussians()
 
-    # --- made once ---------------------------------------------------------------------------------
-
-    def _lay_out(self, surface: list[Cells], inside_colors: Array, noise: Noise) -> None:
-        """Number the splats, and paint what lies on the mesh."""
-        counts = {
-            "skin": len(surface[0].points) + len(surface[1].points),
-            "mouth": sum(len(cells.points) for cells in surface[2:]),
-            "threads": len(self._threads.anchors),
-            "eyes": len(self._eyes.side) - self._eyes.catchlights,
-            "catchlights": self._eyes.catchlights,
-            "shirt": len(self._shirt[0]),
-            "glasses": self._glasses.count,
-            "hair": STEPS * len(self._hair.roots),
-        }
-        materials = {"threads": HAIR, "hair": HAIR, "shirt": CLOTH}
-        first = 0
-        self._ranges: dict[str, Range] = {}
-        for name, count in counts.items():
-            wander = materials.get(name, SKIN)
-            self._ranges[name] = Range(first, first + count, wander, wander is HAIR)
-            first += count
-        self._count = first
-
-        painted = np.concatenate([cells.points for cells in surface[:2]])
-        self._maps = paint(self._mesh, painted, noise).astype(np.float32)
-        self._inside_colors = inside_colors.astype(np.float32)
-        overlap = [0.68, 0.70] + [0.62] * len(surface[2:])
-        lift = [0.0, -0.3] + [0.0] * len(surface[2:])
-        self._extent = np.concatenate(
-            [
-                np.concatenate(
-                    [
-                        o * c.share,
-                        np.full((len(c.points), 1), 0.012),
-                        np.full((len(c.points), 1), d),
-                    ],
-                    1,
-                )
-                for c, o, d in zip(surface, overlap, lift, strict=True)
-            ]
-        ).astype(np.float32)
-        self._place = np.concatenate([cells.place for cells in surface]).astype(np.float32)
-        self._corners = np.concatenate([cells.corners for cells in surface])
-
-    def _bind(self) -> None:
-        """Keep only the vertices that are needed, and the bases of what moves them."""
-        mesh, hair = self._mesh, self._hair
-        roots = nearest(mesh, hair.roots)
-        faces = mesh.faces_of("skin")
-        used = np.unique(
-            np.concatenate([self._corners.ravel(), faces.ravel(), self._threads.anchors, roots])
-        )
-        number = np.zeros(len(mesh.neutral), np.int32)
-        number[used] = np.arange(len(used))
-        inner = [mesh.faces_of(part) for part in ("mouth", "eye_sockets", "gums", "teeth")]
-        quads = np.concatenate([faces, *inner])
-        quads = quads[np.isin(quads, used).all(1)]
-        self._quads = number[quads]
-        self._corners = number[self._corners]
-        self._anchors = number[self._threads.anchors]
-        self._strands = np.stack(
-            [hair.layer, hair.phase, hair.tint, hair.fade, number[roots]], axis=1
-        ).astype(np.float32)
-        self._neutral = mesh.neutral[used].astype(np.float32)
-        moves = [
-            sum(weight * mesh.expression[name] for name, weight in parts.items())
-            for parts in DRIVERS.values()
-        ]
-        basis = np.concatenate([mesh.identity, np.stack(moves)])[:, used]
-        self._basis = np.ascontiguousarray(basis.reshape(len(basis), -1), np.float32)
-        self._marks = (mesh.neutral[mesh.marks], mesh.identity[:, mesh.marks].astype(float))
-        self._warps = fit_warps(mesh)
-        self._tables = np.ascontiguousarray(hair.paths, np.float32)
-        points = self._shirt[0].astype(float)
-        self._shirt_powers = powers(points).astype(np.float32)
-        self._thread_ways = self._threads.ways.astype(np.float32)
-        self._thread_roots = self._threads.roots.astype(np.float32)
-
-    def _see(self, inside_sight: Array) -> None:
+    def _see(self) -> None:
         """Find out how much of the world each splat sees on the neutral head without hair."""
-        batch = _Batch(1, self._count)
-        calm = traits_of(np.eye(1, Z_DIM, Z_DIM - 1)[0])
-        sight = np.zeros((self._count, 10), np.float32)
+        sight = np.zeros((self.count, 10), np.float32)
         sight[:, 0], sight[:, 9] = 1 / C0, 1  # everything
         self._use_sight(sight)
-        points, frames = self._make(calm, batch, 0)
-        body = slice(0, self._ranges["shirt"].last)
+        calm = traits_of(np.eye(1, Z_DIM, Z_DIM - 1)[0])
+        self._make(calm, _Batch(1, self.count).head(0))
+        points, frames = self._own.canvas.points, self._own.canvas.frames
+        body = slice(0, self.part("shirt").stop)
         solid = np.concatenate([points[self.part("skin")], points[self.part("shirt")]])
         sight[body] = sight_of(points[body], frames[body, :3], solid)
-        sight[self.part("mouth")] = inside_sight
+        sight[self.part("mouth")] = self._anatomy.inside_sight
         threads = self.part("threads")
         sight[threads, 9] = np.maximum(sight[threads, 9], 0.5)
-        sight[self.part("hair")] = self._sight_of_hair()
+        sight[self.part("hair")] = self._anatomy.sight_of_hair()
         self._use_sight(sight)
 
     def _use_sight(self, sight: Array) -> None:
         self._sight = np.ascontiguousarray(sight[:, :9])
         self._sky_seen = np.ascontiguousarray(sight[:, 9])
 
-    def _sight_of_hair(self) -> Array:
-        """Let less light to the strands near the scalp and in the nape. [9 S, 10]"""
-        hair = self._hair
-        deep = np.repeat(0.72 + 0.28 * hair.layer, STEPS)
-        sight = np.zeros((len(deep), 10))
-        sight[:, 0] = deep / C0
-        sight[:, 9] = deep
-        return sight
+    def _make(self, t: Traits, out: _Head) -> None:
+        """Draw one head on this thread's canvas, then light it into `out`."""
+        if not hasattr(self._own, "canvas"):
+            self._own.canvas = _Canvas(self.count, len(self._anatomy.neutral))
+        canvas: _Canvas = self._own.canvas
+        # Geometry is linear in identity and expression.
+        a = self._anatomy
+        identity = t.identity[: len(a.warps)]
+        canvas.warp = np.einsum("i,ipc->pc", identity, a.warps).astype(np.float32)
+        self._deform(t, identity, canvas)
+        self._lay_skin(t, canvas, out.opacities)
+        self._set_threads(t, canvas, out.opacities)
+        self._set_eyes(t, identity, canvas, out.opacities)
+        self._dress(t, identity, canvas, out.opacities)
+        self._grow_hair(t, canvas, out.opacities)
+        self._light(t, canvas, out)
+        np.clip(out.opacities, 1e-4, 0.97, out=out.opacities)
 
-    # --- made for each head ------------------------------------------------------------------------
-
-    def _make(self, t: Traits, out: _Batch, b: int) -> tuple[Array, Array]:
-        """Write head `b` of a batch; returns points and frames in cm. [N, 3], [N, 6]"""
+    def _deform(self, t: Traits, identity: Array, canvas: _Canvas) -> None:
         from training.synthetic import cpu_kernels as kernels  # numba, when it is first needed
 
-        n, r = self._count, self._ranges
-        points, frames = np.zeros((n, 3), np.float32), np.zeros((n, 6), np.float32)
-        sizes, albedo = np.zeros((n, 3), np.float32), np.zeros((n, 3), np.float32)
-        gloss = np.zeros(n, np.float32)
-        opacities = out.opacities[b]
-
-        # Geometry is linear in identity and expression.
-        identity = t.identity[: len(self._warps)]
+        a, vertices = self._anatomy, canvas.vertices
         weights = np.concatenate([identity, driver_weights(t)]).astype(np.float32)
-        moves, vertices = np.zeros((2, *self._neutral.shape), np.float32)
         kernels.move_vertices(
-            self._neutral.ravel(), self._basis, weights, moves.ravel(), vertices.ravel()
+            a.neutral.ravel(), a.basis, weights, canvas.moves.ravel(), vertices.ravel()
         )
-        normals = np.zeros_like(vertices)
-        kernels.vertex_normals(vertices, self._quads, normals)
-        on_mesh = slice(0, r["mouth"].last)
+        kernels.vertex_normals(vertices, a.quads, canvas.normals)
+
+    def _lay_skin(self, t: Traits, canvas: _Canvas, opacities: Array) -> None:
+        from training.synthetic import cpu_kernels as kernels
+
+        a, skin, mouth = self._anatomy, self.part("skin"), self.part("mouth")
+        both = slice(0, mouth.stop)
         kernels.place_surface(
-            vertices, normals, self._corners, self._place, self._extent,
-            points[on_mesh], frames[on_mesh], sizes[on_mesh],
+            canvas.vertices, canvas.normals, a.corners, a.place, a.extent,
+            canvas.points[both], canvas.frames[both], canvas.sizes[both],
         )  # fmt: skip
-        skin, mouth = r["skin"].slice, r["mouth"].slice
         covered = (1 - t.bald) * min(t.hair_length / 3, 1)
         look = np.array([t.blush, t.brow_weight, t.stubble, t.beard, t.bald, covered], np.float32)
         tones = np.stack([t.skin, t.lips, t.hair]).astype(np.float32)
-        kernels.color_skin(self._maps, tones, look, albedo[skin], gloss[skin])
-        albedo[mouth] = self._inside_colors
-        gloss[mouth] = 0.1
-        opacities[on_mesh] = 0.97
+        kernels.color_skin(a.maps, tones, look, canvas.albedo[skin], canvas.gloss[skin])
+        canvas.albedo[mouth], canvas.gloss[mouth] = a.inside_colors, 0.1
+        opacities[both] = 0.97
 
-        threads = r["threads"].slice
+    def _set_threads(self, t: Traits, canvas: _Canvas, opacities: Array) -> None:
+        from training.synthetic import cpu_kernels as kernels
+
+        a, s = self._anatomy, self.part("threads")
         looks = np.array(
             [
                 [1.0, 1.0, 0.012, 0.008, 0.006],
@@ -334,74 +200,77 @@ class HeadModel:
             np.float32,
         )
         kernels.place_threads(
-            moves, self._anchors, self._thread_roots, self._thread_ways, self._threads.kinds, looks,
-            points[threads], frames[threads], sizes[threads], albedo[threads],
+            canvas.moves, a.anchors, a.thread_roots, a.thread_ways, a.threads.kinds, looks,
+            canvas.points[s], canvas.frames[s], canvas.sizes[s], canvas.albedo[s],
         )  # fmt: skip
+        canvas.gloss[s] = 0.0
         strength = np.array([1.0, 0.3 + 0.7 * t.brow_weight, t.beard])
-        opacities[threads] = self._threads.opacities * strength[self._threads.kinds]
+        opacities[s] = a.threads.opacities * strength[a.threads.kinds]
 
-        warp = np.tensordot(identity, self._warps, 1).astype(np.float32)  # [10, 3]
-        self._set_eyes(t, identity, (points, frames, sizes, albedo, gloss, opacities))
-        self._dress(t, identity, warp, (points, frames, sizes, albedo, gloss, opacities))
+    def _set_eyes(self, t: Traits, identity: Array, canvas: _Canvas, opacities: Array) -> None:
+        eyes, spots = self._anatomy.eyes, self.part("catchlights")
+        s = slice(self.part("eyes").start, spots.stop)
+        points, normals, tangents = eyes.turned(t.gaze, identity)
+        canvas.points[s], canvas.frames[s, :3], canvas.frames[s, 3:] = points, normals, tangents
+        canvas.sizes[s, :2], canvas.sizes[s, 2] = eyes.widths[:, None], 0.01
+        canvas.albedo[s] = eyes.base + eyes.iris[:, None] * t.iris
+        canvas.gloss[s] = 0.05
+        opacities[s] = eyes.opacities
+        opacities[spots] *= 1 - t.blink
 
-        hair = r["hair"].slice
+    def _dress(self, t: Traits, identity: Array, canvas: _Canvas, opacities: Array) -> None:
+        from training.synthetic import cpu_kernels as kernels
+
+        a, s = self._anatomy, self.part("shirt")
+        points, canvas.frames[s], canvas.sizes[s], shade = a.shirt
+        kernels.bend(points, canvas.warp, canvas.points[s])
+        canvas.albedo[s] = shade[:, None] * t.shirt.astype(np.float32)
+        canvas.gloss[s], opacities[s] = 0.0, 0.97
+        s = self.part("glasses")
+        marks = a.marks[0] + np.einsum("i,imc->mc", identity, a.marks[1])
+        ears = EARS + np.einsum("np,pc->nc", powers(EARS), canvas.warp)
+        worn = a.glasses.worn(marks, ears, t.glasses_round)
+        canvas.points[s], canvas.frames[s], canvas.sizes[s] = worn
+        canvas.albedo[s], canvas.gloss[s], opacities[s] = t.frame, 0.03, 0.97 * t.glasses
+
+    def _grow_hair(self, t: Traits, canvas: _Canvas, opacities: Array) -> None:
+        from training.synthetic import cpu_kernels as kernels
+
+        a, s = self._anatomy, self.part("hair")
         grown = float(np.clip((t.hair_length - 3.5) / 6, 0, 1))
         grown = grown * grown * (3 - 2 * grown)
-        share = self._hair.short + (self._hair.long - self._hair.short) * grown
+        share = a.hair.short + (a.hair.long - a.hair.short) * grown
         lengths = (share * (t.hair_length * (1 - t.bald) / REACH)).astype(np.float32)
-        density = np.sqrt(2900 / len(self._hair.roots))
+        density = np.sqrt(2900 / len(a.hair.roots))
         thick = 0.078 * density * (1 + 0.035 * t.hair_length)
         style = np.array([t.curl, t.volume, t.hair_length, thick], np.float32)
         kernels.place_hair(
-            self._tables, self._strands, lengths, t.hair_style.astype(np.float32), warp, moves,
-            style, t.hair.astype(np.float32),
-            points[hair], frames[hair], sizes[hair], albedo[hair], opacities[hair],
+            a.tables, a.strands, lengths, t.hair_style.astype(np.float32), canvas.warp,
+            canvas.moves, style, t.hair.astype(np.float32),
+            canvas.points[s], canvas.frames[s], canvas.sizes[s], canvas.albedo[s], opacities[s],
         )  # fmt: skip
-        opacities[hair] *= 0.9 * (1 - t.bald) ** 2
-        gloss[hair] = 1.0 - 0.6 * t.curl
+        opacities[s] *= 0.9 * (1 - t.bald) ** 2
+        canvas.gloss[s] = 1.0 - 0.6 * t.curl
+
+    def _light(self, t: Traits, canvas: _Canvas, out: _Head) -> None:
+        """Light every part, and write the world's units before activation."""
+        from training.synthetic import cpu_kernels as kernels
 
         lamps, harmonics, sky = lamps_of(t.light, t.warmth)
-        reached = np.zeros((n, 3), np.float32)
-        kernels.see_lamps(self._sight, harmonics, reached)
+        kernels.see_lamps(self._sight, harmonics, canvas.reached)
         placement = np.array([CM, *ORIGIN], np.float32)
-        for part in r.values():
+        for part in self._anatomy.ranges.values():
             s = part.slice
             shade = kernels.light_threads if part.is_thread else kernels.light_surface
             shade(
-                points[s], frames[s], albedo[s], gloss[s], self._sky_seen[s], reached[s],
-                lamps, sky, np.array(part.wander, np.float32), placement,
-                out.means[b, s], out.quats[b, s], out.sh[b, s],
+                canvas.points[s], canvas.frames[s], canvas.albedo[s], canvas.gloss[s],
+                self._sky_seen[s], canvas.reached[s], lamps, sky,
+                np.array(part.wander, np.float32), placement,
+                out.means[s], out.quats[s], out.sh[s],
             )  # fmt: skip
-        out.sh[b, r["catchlights"].slice] = (0.95 - 0.5) / C0
-        sizes *= CM
-        np.log(sizes, out=out.log_scales[b])
-        np.clip(opacities, 1e-4, 0.97, out=opacities)
-        return points, frames
-
-    def _set_eyes(self, t: Traits, identity: Array, out: tuple[Array, ...]) -> None:
-        points, frames, sizes, albedo, gloss, opacities = out
-        s = slice(self._ranges["eyes"].first, self._ranges["catchlights"].last)
-        eyes = self._eyes
-        points[s], frames[s, :3], frames[s, 3:] = eyes.turned(t.gaze, identity)
-        sizes[s, :2], sizes[s, 2] = eyes.widths[:, None], 0.01
-        albedo[s] = eyes.base + eyes.iris[:, None] * t.iris
-        gloss[s] = 0.05
-        opacities[s] = eyes.opacities
-        opacities[self._ranges["catchlights"].slice] *= 1 - t.blink
-
-    def _dress(self, t: Traits, identity: Array, warp: Array, out: tuple[Array, ...]) -> None:
-        points, frames, sizes, albedo, gloss, opacities = out
-        s = self._ranges["shirt"].slice
-        points[s] = self._shirt[0] + np.einsum("np,pc->nc", self._shirt_powers, warp)
-        frames[s], sizes[s] = self._shirt[1], self._shirt[2]
-        albedo[s] = self._shirt[3][:, None] * t.shirt
-        opacities[s] = 0.97
-        s = self._ranges["glasses"].slice
-        marks = self._marks[0] + np.tensordot(identity, self._marks[1], 1)
-        ears = np.array([[-8.0, 4.0, -0.2], [8.0, 4.0, -0.2]])
-        ears = ears + powers(ears) @ warp
-        points[s], frames[s], sizes[s] = self._glasses.worn(marks, ears, t.glasses_round)
-        albedo[s], gloss[s], opacities[s] = t.frame, 0.03, 0.97 * t.glasses
+        out.sh[self.part("catchlights")] = (0.95 - 0.5) / C0  # they need no lamp
+        canvas.sizes *= CM
+        np.log(canvas.sizes, out=out.log_scales)
 
 
 def driver_weights(t: Traits) -> Array:
@@ -429,72 +298,55 @@ def driver_weights(t: Traits) -> Array:
     return np.array([strengths[name] for name in DRIVERS])
 
 
-def powers(points: Array) -> Array:
-    """The ten monomials of a quadratic warp, the same as in `cpu_kernels`. [N, 10]"""
-    x = np.clip(points[:, 0] / 10, -1.25, 1.25)
-    y = np.clip((points[:, 1] - 3) / 10, -2, 1.25)
-    z = np.clip(points[:, 2] / 10, -1.2, 1.2)
-    return np.stack([np.ones_like(x), x, y, z, x * x, y * y, z * z, x * y, x * z, y * z], axis=1)
-
-
-def fit_warps(mesh: Mesh) -> Array:
-    """Fit to each identity component how it moves the skull, neck and shoulders. [I, 10, 3]"""
-    first, last = mesh.parts["skin"]
-    points = mesh.points_of("skin")
-    below = (points[:, 1] < -8) | (points[:, 2] < 3)
-    around = np.where((hairline(points) > -2) | below, 1.0, 0.15)[:, None]
-    system = powers(points) * around
-    moves = mesh.identity[:, first : last + 1].astype(float)
-    return np.stack([np.linalg.lstsq(system, move * around, rcond=None)[0] for move in moves])
-
-
-def _inner_mouth(mesh: Mesh) -> tuple[list[Cells], Array, Array]:
-    """Tile eye sockets, mouth, gums with tongue, and teeth: patches, colours and what they see."""
-    tones = {
-        "eye_sockets": (0.25, (0.42, 0.15, 0.12), 0.5, 1),
-        "mouth": (0.5, (0.10, 0.025, 0.02), 0.12, 3),
-        "gums": (0.5, (0.40, 0.11, 0.10), 0.35, 3),
-        "teeth": (0.3, (0.72, 0.66, 0.56), 0.55, 2),
-    }
-    tiles, colors, sight = [], [], []
-    for part, (size, tone, open_sky, step) in tones.items():
-        quads = mesh.faces_of(part)
-        if part in ("gums", "teeth"):  # only what an open mouth shows
-            middle = mesh.neutral[quads].mean(1)
-            facing = mesh.normals[quads].mean(1)[:, 2] > (0.1 if part == "teeth" else -0.2)
-            quads = quads[(middle[:, 2] > 7.5) & facing]
-        cells = every(tessellate(mesh, quads, np.full(len(quads), size)), step)
-        tiles.append(cells)
-        deep = 1.0 if part == "eye_sockets" else np.clip((cells.points[:, 2] - 7.5) / 3, 0.15, 1)
-        count = len(cells.points)
-        colors.append(np.tile(tone, (count, 1)))
-        seen = np.zeros((count, 10))
-        seen[:, 0], seen[:, 9] = 0.6 * open_sky * deep / C0, open_sky * deep
-        sight.append(seen)
-    return tiles, np.concatenate(colors), np.concatenate(sight)
-
-
 def _one(z: Array | torch.Tensor) -> Array:
     latent = z.detach().cpu().numpy() if isinstance(z, torch.Tensor) else np.asarray(z)
     assert latent.shape == (Z_DIM,), latent.shape
     return latent
 
 
+class _Canvas:
+    """The arrays that a thread draws a head on, in cm and linear light; used again for the next."""
+
+    def __init__(self, count: int, vertices: int) -> None:
+        self.vertices = np.zeros((vertices, 3), np.float32)
+        self.moves, self.normals = np.zeros_like(self.vertices), np.zeros_like(self.vertices)
+        self.points = np.zeros((count, 3), np.float32)
+        self.frames = np.zeros((count, 6), np.float32)  # normal, tangent
+        self.sizes = np.zeros((count, 3), np.float32)
+        self.albedo = np.zeros((count, 3), np.float32)
+        self.gloss = np.zeros(count, np.float32)
+        self.reached = np.zeros((count, 3), np.float32)  # by each lamp
+        self.warp = np.zeros((10, 3), np.float32)
+
+
+class _Head(NamedTuple):
+    """Where one head is written."""
+
+    means: Array  # [N, 3]
+    log_scales: Array  # [N, 3]
+    quats: Array  # [N, 4]
+    opacities: Array  # [N]
+    sh: Array  # [N, 3]
+
+
 class _Batch:
-    """Arrays that heads are written into."""
+    """Arrays that heads are written into, before they are tensors."""
 
     def __init__(self, batch: int, count: int) -> None:
-        self.means = np.zeros((batch, count, 3), np.float32)
-        self.log_scales = np.zeros((batch, count, 3), np.float32)
-        self.quats = np.zeros((batch, count, 4), np.float32)
-        self.opacities = np.zeros((batch, count), np.float32)
-        self.sh = np.zeros((batch, count, 3), np.float32)
+        widths = (3, 3, 4, 1, 3)
+        parts = [np.zeros((batch, count, width), np.float32) for width in widths]
+        self.means, self.log_scales, self.quats, self.opacities, self.sh = parts
+
+    def head(self, b: int) -> _Head:
+        return _Head(
+            self.means[b], self.log_scales[b], self.quats[b], self.opacities[b, :, 0], self.sh[b]
+        )
 
     def gaussians(self) -> Gaussians:
         return Gaussians(
             torch.from_numpy(self.means),
             torch.from_numpy(self.log_scales),
             torch.from_numpy(self.quats),
-            torch.from_numpy(self.opacities).logit(),
+            torch.from_numpy(self.opacities)[..., 0].logit(),
             torch.from_numpy(self.sh)[:, :, None],
         )

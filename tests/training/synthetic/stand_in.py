@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 
-from training.synthetic.head import EXPRESSION_NAMES
+from training.synthetic.anatomy import EXPRESSION_NAMES
 
 ROWS, COLUMNS = 44, 48
 BALL = ((3.1, 3.5, 8.9), (-3.1, 3.5, 8.9))  # cm, the eyes

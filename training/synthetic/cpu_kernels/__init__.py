@@ -4,6 +4,7 @@ All in one file: numba's cache of machine code sees a change only in the file of
 """
 
 from training.synthetic.cpu_kernels.kernels import (
+    bend,
     color_skin,
     light_surface,
     light_threads,
@@ -16,6 +17,7 @@ from training.synthetic.cpu_kernels.kernels import (
 )
 
 __all__ = [
+    "bend",
     "color_skin",
     "light_surface",
     "light_threads",

@@ -307,7 +307,7 @@ def place_hair(
 
 @njit(inline="always", fastmath=True, error_model="numpy")
 def _warp(p, warp, moved):
-    """Evaluate the quadratic polynomial that `head.fit_warp` fitted."""
+    """Evaluate the quadratic polynomial that `anatomy.fit_warps` fitted."""
     x = min(max(p[0] * F(0.1), F(-1.25)), F(1.25))
     y = min(max((p[1] - F(3)) * F(0.1), F(-2)), F(1.25))
     z = min(max(p[2] * F(0.1), F(-1.2)), F(1.2))
@@ -324,6 +324,16 @@ def _warp(p, warp, moved):
             + warp[8, c] * x * z
             + warp[9, c] * y * z
         )
+
+
+@njit(**_FAST)
+def bend(points, warp, moved) -> None:
+    """Move points as identity moves the skull, neck and shoulders. [N, 3], [10, 3], [N, 3]"""
+    by = np.zeros(3, F)
+    for n in range(len(points)):
+        _warp(points[n], warp, by)
+        for c in range(3):
+            moved[n, c] = points[n, c] + by[c]
 
 
 @njit(**_FAST)
