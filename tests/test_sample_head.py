@@ -129,7 +129,7 @@ def test_nothing_shows_through(head, yaw, pitch):
 
 def test_a_hole_would_be_found(head):
     for middle, radius, yaw, pitch in (
-        ((0.08, -0.05, 0.1), 0.02, 0.65, 0.1),  # a cheek
+        ((0.09, 0.0, 0.105), 0.02, 0.65, 0.1),  # a cheek, above the inside of the mouth
         ((0, 0.25, -0.05), 0.06, 0.3, 1.4),  # the crown
         ((0, 0.05, -0.23), 0.05, np.pi, 0),  # the back
     ):

@@ -153,8 +153,6 @@ class Anatomy:
         self.marks = (mesh.neutral[mesh.marks], mesh.identity[:, mesh.marks].astype(float))
         self.warps = fit_warps(mesh)
         self.tables = np.ascontiguousarray(hair.paths, np.float32)
-        points = self.shirt[0].astype(float)
-        self.shirt_powers = powers(points).astype(np.float32)
         self.thread_ways = self.threads.ways.astype(np.float32)
         self.thread_roots = self.threads.roots.astype(np.float32)
 

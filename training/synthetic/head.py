@@ -43,7 +43,6 @@ class HeadModel:
         """
         self.seed = seed
         self._anatomy = Anatomy(mesh, splats, seed)
-        self._own = threading.local()
         self._see()
 
     @staticmethod
@@ -142,11 +141,14 @@ class HeadModel:
     def _use_sight(self, sight: Array) -> None:
         self._sight = np.ascontiguousarray(sight[:, :9])
         self._sky_seen = np.ascontiguousarray(sight[:, 9])
+        self._own = threading.local()  # canvases remember it
 
     def _make(self, t: Traits, out: _Head) -> None:
         """Draw one head on this thread's canvas, then light it into `out`."""
         if not hasattr(self._own, "canvas"):
             self._own.canvas = _Canvas(self.count, len(self._anatomy.neutral))
+            # Every lamp reaches hair alike.
+            self._own.canvas.reached[self.part("hair")] = self._sky_seen[self.part("hair"), None]
         canvas: _Canvas = self._own.canvas
         # Geometry is linear in identity and expression.
         a = self._anatomy
@@ -257,7 +259,8 @@ class HeadModel:
         from training.synthetic import cpu_kernels as kernels
 
         lamps, harmonics, sky = lamps_of(t.light, t.warmth)
-        kernels.see_lamps(self._sight, harmonics, canvas.reached)
+        body = slice(0, self.part("glasses").stop)
+        kernels.see_lamps(self._sight[body], harmonics, canvas.reached[body])
         placement = np.array([CM, *ORIGIN], np.float32)
         for part in self._anatomy.ranges.values():
             s = part.slice

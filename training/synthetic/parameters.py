@@ -101,7 +101,7 @@ def traits_of(z: Array) -> Traits:
     g = {name: float(n[i]) for name, i in DIMENSIONS.items()}
     u = {name: 0.5 * (1 + math.erf(value / math.sqrt(2))) for name, value in g.items()}
     lightness = u["skin_tone"]
-    length = 0.6 + 13.4 * u["hair_length"] ** 1.4
+    length = 0.6 + 13.4 * u["hair_length"] ** 1.2
     style = np.arange(5) * 2 * np.pi / 5
     pull = 5 * (np.cos(style) * g["hair_style_x"] + np.sin(style) * g["hair_style_y"])
     shares = np.exp(pull - pull.max())
@@ -111,11 +111,11 @@ def traits_of(z: Array) -> Traits:
         identity=2.0 * np.tanh(n[:IDENTITIES] / 2.0),
         mouth_open=0.75 * _above(g["mouth_open"], 0.55),
         smile=_above(g["smile"], -0.1) - 0.6 * _above(-g["smile"], 0.8),
-        blink=_above(g["blink"], 1.0),
+        blink=_above(g["blink"], 1.3),
         brow_height=math.tanh(0.8 * g["brow_height"]),
         gaze=(0.30 * math.tanh(0.7 * g["gaze_x"]), 0.20 * math.tanh(0.7 * g["gaze_y"])),
         pucker=0.7 * _above(g["pucker"], 0.8),
-        squint=0.8 * math.tanh(0.6 * g["squint"]),
+        squint=0.6 * math.tanh(0.6 * g["squint"]),
         mouth_side=0.45 * math.tanh(0.5 * g["mouth_side"]),
         upper_lip=0.7 * _above(g["upper_lip"], 0.7),
         lightness=lightness,
@@ -186,7 +186,7 @@ def _hair(g: dict[str, float], lightness: float) -> Array:
     """Dark to blond, lighter with lighter skin; sometimes red or grey."""
     at = _gate(1.5 * g["hair_colour"] - 2.4 + 3.4 * lightness, 1)
     tone = _along(HAIR_TONES, at)
-    tone = tone + (RED_HAIR - tone) * _gate(g["hair_red"] - 1.75 + 0.7 * lightness, 6)
+    tone = tone + (RED_HAIR - tone) * _gate(g["hair_red"] - 2.1 + 1.0 * lightness, 6)
     return tone + (GREY_HAIR - tone) * 0.9 * _gate(g["hair_grey"] - 1.45, 5)
 
 
@@ -199,4 +199,4 @@ def _frame(at: float) -> Array:
 
 def _shirt(mix: Array) -> Array:
     """Muted cloth."""
-    return 0.02 + 0.55 * (0.75 * mix + 0.25 * mix.mean()) ** 2.4
+    return 0.015 + 0.5 * (0.6 * mix + 0.4 * mix.mean()) ** 2.4

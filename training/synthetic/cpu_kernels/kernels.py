@@ -289,7 +289,8 @@ def place_hair(
                 tx, ty, tz = tx * q, ty * q, tz * q
                 along = ox * tx + oy * ty + oz * tz
                 nx, ny, nz = ox - along * tx, oy - along * ty, oz - along * tz
-                q = F(1) / (math.sqrt(nx * nx + ny * ny + nz * nz) + F(1e-6))
+                # Shorter than 1 where a hair stands up straight: there it has no outer side.
+                q = F(1) / math.sqrt(nx * nx + ny * ny + nz * nz + F(0.04))
                 _set_frame(frames, n, nx * q, ny * q, nz * q, tx, ty, tz)
                 u = (F(step) - F(0.5)) / F(steps)
                 thin = thick * (F(0.5) + F(0.5) * edge) * (F(1) - F(0.45) * u)
@@ -456,7 +457,8 @@ def light_threads(
         sh[n, 2] = _to_dc(albedo[n, 2] * (b + F(6) * sb) + F(0.04) * sb)
         for c in range(3):
             means[n, c] = points[n, c] * placement[0] + placement[1 + c]
-        _write_quat(quats, n, tx, ty, tz, nx, ny, nz)
+        q = F(1) / (math.sqrt(nx * nx + ny * ny + nz * nz) + F(1e-9))
+        _write_quat(quats, n, tx, ty, tz, nx * q, ny * q, nz * q)
 
 
 @njit(inline="always", fastmath=True, error_model="numpy")
@@ -465,7 +467,7 @@ def _to_dc(value):
 
     Within 0.004 of the exact power function, and without computing one.
     """
-    value = min(max(value * F(1.06), F(0)), F(1))
+    value = min(max(value, F(0)), F(1))
     a = math.sqrt(value)
     b = math.sqrt(a)
     c = math.sqrt(b)
