@@ -24,7 +24,7 @@ from renderer.errors import SplatheadError
 from training.config import PRESETS, PresetName, TrainingConfig, TrainingError
 from training.data import DiskImages, ImageSource, check, require_sound
 from training.launch import Processes, joined
-from training.loop import save_settings, saved_settings, train
+from training.loop import require_free, save_settings, saved_settings, train
 from training.made import MadeHeads
 from training.start import start_from
 
@@ -105,6 +105,7 @@ class Train:
             assert data is not None
             source = DiskImages(data, index, self.config.resolution)
         if processes.is_main:
+            require_free(self.out)
             if isinstance(source, DiskImages) and saved.get("checked") != source.digest:
                 _check(source)
             save_settings(

@@ -202,7 +202,7 @@ PRESETS: dict[PresetName, TrainingConfig] = {
     "tiny": TrainingConfig(
         resolution=64, points=64, width=64, first_blocks=2,
         discriminator_base=2048, discriminator_max=64,
-        kimg=100, batch=8, neighbours=8, ema_kimg=2, blur_sigma=3, blur_kimg=10,
+        kimg=100, batch=8, neighbours=8, channels_last=True, ema_kimg=2, blur_sigma=3, blur_kimg=10,
         metrics=("stand-in",), metric_images=512, metric_real=512,
         status_kimg=0.2, grid_kimg=5, checkpoint_kimg=5, metric_kimg=5,
     ),

@@ -101,9 +101,9 @@ class _Run:
             try:
                 self.records.picture("front", state.images, fixed_grid(state.average, config))
                 self.records.picture("turning", state.images, turning_grid(state.average, config))
-                export(self.folder / NEWEST, state, run_name(self.folder), config)
             except SaveError as error:
                 self._warn(error)
+            self._export(NEWEST)
         self.processes.wait()
 
     def evaluate(self, evaluator: Evaluator) -> None:
@@ -116,10 +116,7 @@ class _Run:
         if first < state.best:
             state.best, state.best_images = first, state.images
             if self.processes.is_main:
-                try:
-                    export(self.folder / BEST, state, run_name(self.folder), self.config)
-                except SaveError as error:
-                    self._warn(error)
+                self._export(BEST)
 
     def save(self, *, must: bool = False) -> None:
         """Write a checkpoint. A full disk is logged and tried again later, unless it must be now.
@@ -144,7 +141,14 @@ class _Run:
                 if must:
                     raise
                 self._warn(error)
+            self._export(NEWEST)
         self.processes.wait()
+
+    def _export(self, name: str) -> None:
+        try:
+            export(self.folder / name, self.state, run_name(self.folder), self.config)
+        except SaveError as error:
+            self._warn(error)
 
     def _warn(self, error: SaveError) -> None:
         self.message = str(error)
@@ -327,6 +331,19 @@ def running_process(folder: Path) -> int | None:
         return None
 
 
+def require_free(folder: Path) -> None:
+    """Make sure that no other process of this machine trains in this folder.
+
+    Raises:
+        TrainingError: One does.
+    """
+    pid = running_process(folder)
+    if pid is not None and pid != os.getpid():
+        raise TrainingError(
+            f"Process {pid} trains in {folder} already. Stop it first, or choose another folder."
+        )
+
+
 def _require_fit(config: TrainingConfig, source: ImageSource, processes: Processes) -> None:
     if source.resolution != config.resolution:
         raise TrainingError(
@@ -385,11 +402,7 @@ def _begin(
 
 def _take(folder: Path, checkpoints: Checkpoints) -> None:
     """Make the folder ours: one run at a time."""
-    pid = running_process(folder)
-    if pid is not None and pid != os.getpid():
-        raise TrainingError(
-            f"Process {pid} trains in {folder} already. Stop it first, or choose another folder."
-        )
+    require_free(folder)
     try:
         checkpoints.folder.mkdir(parents=True, exist_ok=True)
         (folder / STOP).unlink(missing_ok=True)

@@ -128,8 +128,9 @@ def test_ten_steps_lower_the_discriminators_loss(tmp_path):
 # ---- stopped and resumed
 
 
-def test_stopped_and_resumed_equals_never_stopped(tmp_path):
-    config = dataclasses.replace(SMALL, kimg=0.08)
+@pytest.mark.parametrize("ways", [{}, {"bfloat16": True, "channels_last": True}])
+def test_stopped_and_resumed_equals_never_stopped(tmp_path, ways):
+    config = dataclasses.replace(SMALL, kimg=0.08, **ways)
     run(tmp_path / "whole", config)
 
     first, _ = run(tmp_path / "parts", config, should_stop=after(2))
