@@ -176,6 +176,7 @@ def start(folder, data, *more):
         if not isinstance(value, bool | tuple) and name != "kimg"
     ]
     command = [sys.executable, "-m", "training", "train", "--out", str(folder), "--device", "cpu"]
+    command += ["--metrics", "stand-in"]
     return subprocess.Popen(
         [*command, *(["--data", str(data), *settings] if data else []), *more],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
