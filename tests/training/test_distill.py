@@ -76,7 +76,9 @@ def test_resumed_equals_uninterrupted_to_the_bit(tmp_path):
     resumed = run(tmp_path / "parts")
     assert resumed[0].done == 6
     # Not the bytes of the files: the library writes the header's entries in any order.
-    first, second = (load_file(tmp_path / name / "state.safetensors") for name in ("whole", "parts"))
+    first, second = (
+        load_file(tmp_path / name / "state.safetensors") for name in ("whole", "parts")
+    )
     assert first.keys() == second.keys()
     for name, tensor in first.items():
         assert torch.equal(second[name], tensor), name
