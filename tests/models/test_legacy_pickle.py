@@ -263,7 +263,7 @@ class Built:
 def hostile_calls(trace: Path) -> dict[str, object]:
     """Values that, unpickled in the usual way, would each create the file `trace`."""
     touch = f"open({str(trace)!r}, 'w').close()"
-    shell = f'{sys.executable} -c "{touch}"'
+    shell = f'"{sys.executable}" -c "{touch}"'
     module = Call(importlib.import_module, "os")
     system = Call(getattr, module, "system")
     inner = pickle.dumps(Call(os.system, shell))
