@@ -26,7 +26,7 @@ from renderer.rasterize import rasterize
 from renderer.tonemap import to_bytes
 from training.synthetic.cameras import CameraSettings, draw_cameras
 from training.synthetic.head import HeadModel
-from training.synthetic.parameters import Z_DIM
+from training.synthetic.parameters import LOOK, Z_DIM
 
 MAX_RESOLUTION = 4096
 _BEHIND = 16  # pictures that may wait to be written
@@ -208,7 +208,13 @@ def _made_from(model: HeadModel, settings: DatasetSettings) -> dict[str, Any]:
     """All that decides what image i looks like, as JSON reads it back."""
     named = asdict(settings)
     del named["count"]
-    made_from = {**named.pop("cameras"), **named, "splats": model.count, "model_seed": model.seed}
+    made_from = {
+        **named.pop("cameras"),
+        **named,
+        "splats": model.count,
+        "model_seed": model.seed,
+        "look": LOOK,
+    }
     result: dict[str, Any] = json.loads(json.dumps(made_from))
     return result
 

@@ -33,6 +33,9 @@ DIMENSIONS = {
 }
 HAIR_STYLES = ("side_left", "side_right", "middle", "back", "fringe")
 
+# Counts up whenever the same z becomes another head: pictures of different looks do not belong together.
+LOOK = 1
+
 # Palettes in linear light, from 0 to 1.
 SKIN_TONES = np.array(
     [
