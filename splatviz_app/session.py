@@ -252,9 +252,8 @@ class Session:
     def _refresh(self, moving: bool) -> None:
         if self.scene is not None and self.opened is None:
             if self.opening is None and self.scene != self._unopenable:
-                self._open(
-                    self.scene, show=False
-                )  # undo went back to a head that had been put away
+                # Undo went back to a head that had been put away.
+                self._open(self.scene, show=False)
             return
         if self._unopenable is not None:
             self._unopenable, self.banner = None, ""  # its sentence goes with it
@@ -269,15 +268,10 @@ class Session:
 
     def _precision(self, moving: bool) -> Precision:
         choice = self.preferences.precision
-        if choice == "auto":
-            return (
-                "fast" if moving and not self.inertia.moves and self._latent_moves() else "float32"
-            )
-        return choice
-
-    def _latent_moves(self) -> bool:
-        """Whether the hand has moved the latent since it last let go."""
-        return self.latent != self.history.present.latent
+        if choice != "auto":
+            return choice
+        # Turning the head makes no new one: only a hand on the latent asks for haste.
+        return "fast" if moving and self.latent != self.history.present.latent else "float32"
 
     def _conclude(self, job: Job) -> None:
         was_opening = job is self.opening
