@@ -15,7 +15,6 @@ import time
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import safetensors
@@ -38,23 +37,10 @@ from training.ema import update_ema
 from training.steps import run_transformer_in_bfloat16
 from training.synthetic.head import HeadModel
 from training.synthetic.parameters import ACTIVE, Z_DIM
-from training.synthetic.stream import Batch, StreamSettings, draw_batch
+from training.synthetic.stream import Batch, HeadSource, StreamSettings, draw_batch
 
 _DETAILS = ("eyes", "catchlights", "mouth", "threads", "glasses")
 _HELD_OUT_SEED = 7_000_000  # of the latents and cameras that no training sees
-_MAPPING_LR = (
-    0.01  # lr_mult of the published mapping network, whose weights are stored 100 times larger
-)
-
-
-class HeadSource(Protocol):
-    """What is learned: `training.synthetic.head.HeadModel`, or a toy in a test."""
-
-    def heads(self, z: Tensor) -> Gaussians:
-        """[B, 512] -> [B, N, …]"""
-
-    def part(self, name: str) -> slice:
-        """The splats of a part."""
 
 
 @dataclass(frozen=True)
@@ -138,9 +124,11 @@ class DistillState:
         average = CgsGenerator(generator.config)
         average.load_state_dict(generator.state_dict())
         average.eval().requires_grad_(False)
+        # Its weights are stored 1 / mapping_lr times larger, so they must go as much farther.
         mapping = list(generator.mapping_network.parameters())
         others = list(generator.point_gen.parameters())
-        groups = [{"params": mapping, "scale": 1 / _MAPPING_LR}, {"params": others, "scale": 1.0}]
+        farther = 1 / generator.config.mapping_lr
+        groups = [{"params": mapping, "scale": farther}, {"params": others, "scale": 1.0}]
         optimizer = torch.optim.Adam(groups, settings.learning_rate, (0.9, 0.99))
         return DistillState(generator, average, optimizer)
 
@@ -203,7 +191,7 @@ def take_step(state: DistillState, model: HeadSource, settings: DistillSettings)
     late = state.step >= (1 - settings.last_share) * settings.steps
     size = settings.last_picture if late else settings.picture
     stream = StreamSettings(settings.heads, settings.views, size, settings.seed)
-    batch = draw_batch(model, stream, state.step)  # type: ignore[arg-type]
+    batch = draw_batch(model, stream, state.step)
     rng = np.random.RandomState([settings.seed, state.step, 1])
     shape = (settings.heads, settings.views, 3)
     background = torch.from_numpy(rng.random_sample(shape)).float()
@@ -279,7 +267,7 @@ def measure(
     """
     found, behind = [], []
     for i in range(count):
-        batch = draw_batch(model, StreamSettings(1, views, size, _HELD_OUT_SEED), i)  # type: ignore[arg-type]
+        batch = draw_batch(model, StreamSettings(1, views, size, _HELD_OUT_SEED), i)
         white = torch.ones(1, views, 3)
         head = generator.synthesize(generator.map(batch.z))
         color, _ = look(head, batch.cameras, size, white)
@@ -297,7 +285,7 @@ def measure(
 def save(state: DistillState, settings: DistillSettings, folder: Path) -> None:
     """Write the checkpoint of the run and its averaged generator, each whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
-    header = {"step": str(state.step), "settings": json.dumps(_identity(settings))}
+    header = {"step": str(state.step), "settings": json.dumps(dataclasses.asdict(settings))}
     with atomic_write(folder / "state.safetensors") as file:
         file.write(safetensors.torch.save(state.tensors(), header))
     source = f"distilled from parametric heads, {state.step} steps"
@@ -311,17 +299,12 @@ def _resumed(state: DistillState, settings: DistillSettings, folder: Path) -> Di
     try:
         with safetensors.safe_open(path, "pt") as file:
             header = file.metadata() or {}
-            if json.loads(header["settings"]) != _identity(settings):
+            if json.loads(header["settings"]) != dataclasses.asdict(settings):
                 raise LoadError(path, "belongs to other settings. Use them, or another folder.")
             state.load({name: file.get_tensor(name) for name in file.keys()}, int(header["step"]))  # noqa: SIM118 - no dict
     except (safetensors.SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise LoadError(path, f"is damaged ({error}). Delete it to begin anew.") from error
     return state
-
-
-def _identity(settings: DistillSettings) -> dict[str, object]:
-    """The settings that a resumed run must share."""
-    return dataclasses.asdict(settings)
 
 
 def _log(folder: Path, **values: float) -> None:

@@ -1,5 +1,7 @@
 """Mirrors: exact, their own inverse, and seen in a mirrored picture."""
 
+from functools import partial
+
 import pytest
 import torch
 
@@ -9,19 +11,12 @@ from renderer.gaussians import Gaussians
 from renderer.rasterize import rasterize
 from renderer.rotations import quat_to_matrix
 from renderer.spherical_harmonics import sh_basis, sh_to_rgb
+from tests.conftest import some_splats
 
 FRAMES = ["", "x", "y", "z", "yz"]
 
 
-def some_head(count=7, bases=16, seed=0):
-    draw = torch.Generator().manual_seed(seed)
-    return Gaussians(
-        means=torch.randn(count, 3, generator=draw) * 0.1,
-        log_scales=torch.randn(count, 3, generator=draw) * 0.4 - 3.2,
-        quats=torch.randn(count, 4, generator=draw),
-        opacity_logits=torch.randn(count, generator=draw),
-        sh=torch.randn(count, bases, 3, generator=draw) * 0.3,
-    )
+some_head = partial(some_splats, bases=16)
 
 
 def diagonal(axes):

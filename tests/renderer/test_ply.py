@@ -17,21 +17,11 @@ from renderer.formats.frames import mirrored
 from renderer.formats.ply import PROFILES, inspect_ply, read_ply, write_ply
 from renderer.gaussians import Gaussians
 from renderer.rasterize import rasterize
+from tests.conftest import some_splats
 
 FIELDS = ("means", "log_scales", "quats", "opacity_logits", "sh")
 NAMES = [*"xyz", "nx", "ny", "nz", "f_dc_0", "f_dc_1", "f_dc_2", "opacity"]
 NAMES += ["scale_0", "scale_1", "scale_2", "rot_0", "rot_1", "rot_2", "rot_3"]
-
-
-def some_head(count=7, bases=1, seed=0):
-    draw = torch.Generator().manual_seed(seed)
-    return Gaussians(
-        means=torch.randn(count, 3, generator=draw) * 0.1,
-        log_scales=torch.randn(count, 3, generator=draw) * 0.4 - 3.2,
-        quats=torch.randn(count, 4, generator=draw),
-        opacity_logits=torch.randn(count, generator=draw),
-        sh=torch.randn(count, bases, 3, generator=draw) * 0.3,
-    )
 
 
 def assert_same_bits(first, second):
@@ -110,7 +100,7 @@ def unity_import(path):
 
 @pytest.mark.parametrize("bases", [1, 4, 9, 16])
 def test_what_is_written_is_read_back_bit_for_bit(tmp_path, bases):
-    head = some_head(bases=bases)
+    head = some_splats(bases=bases)
 
     assert write_ply(tmp_path / "head.ply", head) == 0
 
@@ -120,7 +110,7 @@ def test_what_is_written_is_read_back_bit_for_bit(tmp_path, bases):
 @pytest.mark.parametrize("bases", [1, 4, 9, 16])
 @pytest.mark.parametrize("key", PROFILES)
 def test_every_profile_comes_back_through_its_inverse_frame(tmp_path, key, bases):
-    head, profile = some_head(bases=bases), PROFILES[key]
+    head, profile = some_splats(bases=bases), PROFILES[key]
     write_ply(tmp_path / "head.ply", head, profile)
 
     stored = read_ply(tmp_path / "head.ply", frame="")
@@ -137,7 +127,7 @@ def test_every_profile_comes_back_through_its_inverse_frame(tmp_path, key, bases
 
 @pytest.mark.parametrize("key", PROFILES)
 def test_a_file_of_ours_opens_upright_whatever_program_it_was_for(tmp_path, key):
-    head = some_head()
+    head = some_splats()
     write_ply(tmp_path / "head.ply", head, PROFILES[key])
 
     back = read_head(tmp_path / "head.ply")
@@ -147,7 +137,7 @@ def test_a_file_of_ours_opens_upright_whatever_program_it_was_for(tmp_path, key)
 
 
 def test_a_head_turned_for_supersplat_and_back_draws_the_same_picture(tmp_path):
-    head, camera = some_head(bases=4), OrbitRig(yaw=0.4, pitch=-0.3).camera()
+    head, camera = some_splats(bases=4), OrbitRig(yaw=0.4, pitch=-0.3).camera()
     write_ply(tmp_path / "head.ply", head, PROFILES["supersplat"])
 
     before = rasterize(head, camera, (40, 28), backend="torch").color
@@ -168,7 +158,7 @@ def test_the_columns_are_17_or_62_and_a_row_68_or_248_bytes(tmp_path):
     }
     for key, counts in expected.items():
         for bases, count in zip((1, 4), counts, strict=True):
-            write_ply(tmp_path / "head.ply", some_head(bases=bases), PROFILES[key])
+            write_ply(tmp_path / "head.ply", some_splats(bases=bases), PROFILES[key])
             header = header_of(tmp_path / "head.ply")
             names = [line.split()[2] for line in header if line.startswith("property float ")]
             assert len(names) == count, (key, bases)
@@ -176,7 +166,7 @@ def test_the_columns_are_17_or_62_and_a_row_68_or_248_bytes(tmp_path):
 
 
 def test_rows_that_are_not_splats_are_left_out_and_counted(tmp_path):
-    head = some_head()
+    head = some_splats()
     head.means[1, 2] = float("nan")
     head.log_scales[3, 0] = float("inf")
     head.quats[5] = 0
@@ -190,7 +180,7 @@ def test_rows_that_are_not_splats_are_left_out_and_counted(tmp_path):
 
 def test_a_head_without_a_splat_is_not_saved(tmp_path):
     (tmp_path / "head.ply").write_bytes(b"old")
-    head = some_head()
+    head = some_splats()
 
     with pytest.raises(SaveError, match="no splats are left"):
         write_ply(tmp_path / "head.ply", head.select(torch.zeros(7, dtype=torch.bool)))
@@ -199,16 +189,16 @@ def test_a_head_without_a_splat_is_not_saved(tmp_path):
 
 
 def test_doubles_and_gradients_are_saved_as_plain_floats(tmp_path):
-    head = some_head().to(dtype=torch.float64).map(lambda tensor: tensor.requires_grad_())
+    head = some_splats().to(dtype=torch.float64).map(lambda tensor: tensor.requires_grad_())
 
     write_ply(tmp_path / "head.ply", head)
 
-    assert_same_bits(read_ply(tmp_path / "head.ply"), some_head())
+    assert_same_bits(read_ply(tmp_path / "head.ply"), some_splats())
 
 
 def test_notes_are_ascii_lines_and_are_read_back(tmp_path):
     note = {"model": "Köpfe.safetensors", "seed": 3, "w": [0.5, -1.0], "text": "a\nend_header\nb"}
-    write_ply(tmp_path / "head.ply", some_head(), PROFILES["unity"], note)
+    write_ply(tmp_path / "head.ply", some_splats(), PROFILES["unity"], note)
 
     assert inspect_ply(tmp_path / "head.ply").note == note | {"profile": "unity", "frame": "z"}
     assert all(line.isascii() and len(line) < 120 for line in header_of(tmp_path / "head.ply"))
@@ -217,21 +207,21 @@ def test_notes_are_ascii_lines_and_are_read_back(tmp_path):
 
 
 def test_a_raw_file_without_a_note_has_no_comments(tmp_path):
-    write_ply(tmp_path / "head.ply", some_head())
+    write_ply(tmp_path / "head.ply", some_splats())
 
     assert not [line for line in header_of(tmp_path / "head.ply") if line.startswith("comment")]
     assert inspect_ply(tmp_path / "head.ply").note == {}
 
 
 def test_a_note_called_frame_does_not_turn_the_head(tmp_path):
-    write_ply(tmp_path / "head.ply", some_head(), note={"frame": "z"})
+    write_ply(tmp_path / "head.ply", some_splats(), note={"frame": "z"})
 
-    assert_same_bits(read_ply(tmp_path / "head.ply"), some_head())
+    assert_same_bits(read_ply(tmp_path / "head.ply"), some_splats())
 
 
 def test_foreign_and_hostile_notes_are_ignored(tmp_path):
     path = tmp_path / "head.ply"
-    write_ply(path, some_head())
+    write_ply(path, some_splats())
     comments = [
         "splathead {",
         "splathead 3",
@@ -242,7 +232,7 @@ def test_foreign_and_hostile_notes_are_ignored(tmp_path):
     path.write_bytes(path.read_bytes().replace(b"element", lines.encode() + b"element", 1))
 
     assert inspect_ply(path).note == {"frame": 7}
-    assert_same_bits(read_ply(path), some_head())
+    assert_same_bits(read_ply(path), some_splats())
 
 
 # --- an independent reader and Unity's
@@ -250,7 +240,7 @@ def test_foreign_and_hostile_notes_are_ignored(tmp_path):
 
 @pytest.mark.parametrize("bases", [1, 9])
 def test_plyfile_reads_what_we_write(tmp_path, bases):
-    head = some_head(bases=bases)
+    head = some_splats(bases=bases)
     write_ply(tmp_path / "head.ply", head, note={"seed": 3})
 
     vertex = PlyData.read(str(tmp_path / "head.ply"))["vertex"]
@@ -264,7 +254,7 @@ def test_plyfile_reads_what_we_write(tmp_path, bases):
 @pytest.mark.parametrize("key", ["unity", "unity-classic"])
 @pytest.mark.parametrize("bases", [1, 4, 9, 16])
 def test_unity_finds_every_column_where_it_looks(tmp_path, key, bases):
-    head = some_head(bases=bases)
+    head = some_splats(bases=bases)
     write_ply(tmp_path / "head.ply", head, PROFILES[key], note={"seed": 3})
 
     column, stride = unity_import(tmp_path / "head.ply")
@@ -287,14 +277,14 @@ def test_unity_finds_every_column_where_it_looks(tmp_path, key, bases):
 @pytest.mark.parametrize("bases", [1, 4, 16])
 @pytest.mark.parametrize("options", [{"text": True}, {"byte_order": ">"}, {"byte_order": "<"}])
 def test_text_and_both_byte_orders_are_read(tmp_path, options, bases):
-    head = some_head(bases=bases)
+    head = some_splats(bases=bases)
     write_with_plyfile(tmp_path / "head.ply", columns_of(head), **options)
 
     assert_same_bits(read_ply(tmp_path / "head.ply"), head)
 
 
 def test_columns_are_found_by_name_in_any_order(tmp_path):
-    head = some_head(bases=4)
+    head = some_splats(bases=4)
     columns = columns_of(head)
     shuffled = [list(columns)[i] for i in np.random.default_rng(0).permutation(len(columns))]
     write_with_plyfile(tmp_path / "head.ply", {name: columns[name] for name in shuffled})
@@ -303,19 +293,19 @@ def test_columns_are_found_by_name_in_any_order(tmp_path):
 
 
 def test_normals_may_be_missing_and_other_columns_present(tmp_path):
-    columns = columns_of(some_head())
+    columns = columns_of(some_splats())
     for name in ("nx", "ny", "nz"):
         del columns[name]
     columns = {"red": np.arange(7), **columns, "label": np.arange(7)}
     write_with_plyfile(tmp_path / "head.ply", columns, types={"red": "u1", "label": "i4"})
 
-    assert_same_bits(read_ply(tmp_path / "head.ply"), some_head())
+    assert_same_bits(read_ply(tmp_path / "head.ply"), some_splats())
 
 
 @pytest.mark.parametrize("kind", ["f8", "u1", "i1", "u2", "i2", "u4", "i4"])
 @pytest.mark.parametrize("options", [{"text": True}, {"byte_order": ">"}, {"byte_order": "<"}])
 def test_every_number_type_is_read_by_its_value(tmp_path, kind, options):
-    head = some_head()
+    head = some_splats()
     head.opacity_logits[:] = torch.arange(7)
     head.sh[:, 0, 1] = torch.arange(7) * 3
     types = {"opacity": kind, "f_dc_1": kind}
@@ -325,7 +315,7 @@ def test_every_number_type_is_read_by_its_value(tmp_path, kind, options):
 
 
 def test_a_double_beyond_float_is_infinite_and_nan_rows_are_kept(tmp_path):
-    columns = columns_of(some_head())
+    columns = columns_of(some_splats())
     columns["x"] = columns["x"].astype(np.float64)
     columns["x"][2] = 1e300
     columns["opacity"][4] = np.nan
@@ -344,42 +334,46 @@ def test_other_elements_before_and_after_are_skipped(tmp_path, options):
     faces["vertex_indices"] = [np.arange(3, dtype="i4"), np.arange(4, dtype="i4")]
     face = PlyElement.describe(faces, "face")
     write_with_plyfile(
-        tmp_path / "head.ply", columns_of(some_head()), before=[camera, face], after=[], **options
+        tmp_path / "head.ply", columns_of(some_splats()), before=[camera, face], after=[], **options
     )
-    assert_same_bits(read_ply(tmp_path / "head.ply"), some_head())
+    assert_same_bits(read_ply(tmp_path / "head.ply"), some_splats())
 
     write_with_plyfile(
-        tmp_path / "head.ply", columns_of(some_head()), before=[], after=[face, camera], **options
+        tmp_path / "head.ply", columns_of(some_splats()), before=[], after=[face, camera], **options
     )
-    assert_same_bits(read_ply(tmp_path / "head.ply"), some_head())
+    assert_same_bits(read_ply(tmp_path / "head.ply"), some_splats())
 
 
 @pytest.mark.parametrize("options", [{"text": True}, {"byte_order": "<"}])
 def test_a_header_with_windows_line_ends_and_comments_is_read(tmp_path, options):
     path = tmp_path / "head.ply"
     write_with_plyfile(
-        path, columns_of(some_head()), comments=["Vertical axis: y"], obj_info=["num 7"], **options
+        path,
+        columns_of(some_splats()),
+        comments=["Vertical axis: y"],
+        obj_info=["num 7"],
+        **options,
     )
     header, body = path.read_bytes().split(b"end_header\n")
     path.write_bytes((header + b"end_header\n").replace(b"\n", b"\r\n") + body)
 
-    assert_same_bits(read_ply(path), some_head())
+    assert_same_bits(read_ply(path), some_splats())
 
 
 def test_flat_splats_get_a_thin_third_axis(tmp_path):
-    columns = columns_of(some_head())
+    columns = columns_of(some_splats())
     del columns["scale_2"]
     write_with_plyfile(tmp_path / "head.ply", columns)
 
     head = read_ply(tmp_path / "head.ply")
 
-    assert torch.equal(head.log_scales[:, :2], some_head().log_scales[:, :2])
+    assert torch.equal(head.log_scales[:, :2], some_splats().log_scales[:, :2])
     assert (head.scales[:, 2] < 1e-8).all()
 
 
 def test_the_extension_chooses_the_reader(tmp_path):
-    write_ply(tmp_path / "HEAD.PLY", some_head())
-    assert_same_bits(read_head(tmp_path / "HEAD.PLY"), some_head())
+    write_ply(tmp_path / "HEAD.PLY", some_splats())
+    assert_same_bits(read_head(tmp_path / "HEAD.PLY"), some_splats())
     with pytest.raises(LoadError, match=r"Open one of: \.ply"):
         read_head(tmp_path / "head.obj")
 
@@ -388,7 +382,7 @@ def test_the_extension_chooses_the_reader(tmp_path):
 
 
 def with_columns(path, change, **options):
-    columns = columns_of(some_head())
+    columns = columns_of(some_splats())
     change(columns)
     write_with_plyfile(path, columns, **options)
 
@@ -462,7 +456,7 @@ def test_a_file_cut_anywhere_is_refused(tmp_path, kind):
     faces = np.zeros(2, [("vertex_indices", "O")])
     faces["vertex_indices"] = [np.arange(3, dtype="i4"), np.arange(4, dtype="i4")]
     before = [PlyElement.describe(faces, "face")] if kind == "lists" else []
-    write_with_plyfile(path, columns_of(some_head()), before=before, text=kind == "text")
+    write_with_plyfile(path, columns_of(some_splats()), before=before, text=kind == "text")
     whole = path.read_bytes()
     # Of text, the last digits may be missing unnoticed: a shorter number is a number.
     end = len(whole) - (len(whole.splitlines()[-1].split()[-1]) + 1 if kind == "text" else 0)
@@ -538,11 +532,11 @@ def test_a_header_without_an_end_is_read_no_further_than_a_megabyte(tmp_path):
 
 def test_an_element_of_no_columns_is_skipped_however_many_rows_it_claims(tmp_path):
     path = tmp_path / "head.ply"
-    write_ply(path, some_head())
+    write_ply(path, some_splats())
     lie = b"element nothing 1000000000000000000\nelement vertex"
     path.write_bytes(path.read_bytes().replace(b"element vertex", lie, 1))
 
-    assert_same_bits(read_ply(path), some_head())
+    assert_same_bits(read_ply(path), some_splats())
 
 
 @pytest.mark.parametrize("row", ["1 2 3", "word " * 17, "1 " * 18, "1.5.2 " * 17])

@@ -2,26 +2,17 @@
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 
 from renderer.camera import Camera
 from renderer.errors import LoadError
 from tests.training.heads import SMALL
-from tests.training.synthetic.stand_in import stand_in
 from training.data import TrainingData
 from training.launch import Processes
 from training.loop import train
 from training.made import MadeHeads, digest_of
 from training.synthetic.stream import StreamSettings
-
-
-@pytest.fixture(scope="module")
-def mesh_file(tmp_path_factory):
-    path = tmp_path_factory.mktemp("mesh") / "egg.npz"
-    np.savez(path, **stand_in())
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -13,8 +14,17 @@ from renderer.camera import Camera
 from renderer.gaussians import Gaussians
 from renderer.rasterize import BackendName, rasterize
 from training.synthetic.cameras import CameraSettings, draw_cameras
-from training.synthetic.head import HeadModel
 from training.synthetic.parameters import Z_DIM
+
+
+class HeadSource(Protocol):
+    """What is learned: `training.synthetic.head.HeadModel`, or a toy in a test."""
+
+    def heads(self, z: np.ndarray | Tensor) -> Gaussians:
+        """[B, 512] -> [B, N, …]"""
+
+    def part(self, name: str) -> slice:
+        """The splats of a part."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +62,7 @@ class Batch:
 
 
 def draw_batch(
-    model: HeadModel, settings: StreamSettings, step: int, device: torch.device | str = "cpu"
+    model: HeadSource, settings: StreamSettings, step: int, device: torch.device | str = "cpu"
 ) -> Batch:
     """Make the batch of one step; any step can be asked for, in any order."""
     rng = np.random.RandomState([settings.seed, step])
@@ -79,7 +89,7 @@ def draw_batch(
 
 
 def stream(
-    model: HeadModel,
+    model: HeadSource,
     settings: StreamSettings,
     first: int = 0,
     device: torch.device | str = "cpu",

@@ -5,18 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.training.synthetic.stand_in import stand_in
 from training.synthetic.head import HeadModel
 from training.synthetic.parameters import DIMENSIONS
 
 SPLATS = 9000
-
-
-@pytest.fixture(scope="session")
-def mesh_file(tmp_path_factory):
-    path = tmp_path_factory.mktemp("mesh") / "egg.npz"
-    np.savez(path, **stand_in())
-    return path
 
 
 @pytest.fixture(scope="session")
