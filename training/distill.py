@@ -40,6 +40,8 @@ from training.synthetic.parameters import ACTIVE, Z_DIM
 from training.synthetic.stream import Batch, HeadSource, StreamSettings, draw_batch
 
 _DETAILS = ("eyes", "catchlights", "mouth", "threads", "glasses")
+_LEAST_MATRIX = 32  # rows and columns
+_MOMENTS = (("step", "exp_avg", "exp_avg_sq"), ("momentum_buffer",))  # of Adam, of Muon
 _HELD_OUT_SEED = 7_000_000  # of the latents and cameras that no training sees
 
 
@@ -57,7 +59,7 @@ class DistillSettings:
     resolution: int = 128
 
     # Steps in all.
-    steps: int = 45_000
+    steps: int = 18_000
     # Heads of a step, all new.
     heads: int = 4
     # Cameras that look at each head.
@@ -70,8 +72,10 @@ class DistillSettings:
     # Decides all random numbers.
     seed: int = 0
 
-    # Learning rate (Adam) after the warm-up; falls like a cosine to 2 %.
+    # Learning rate (Adam: mapping network, vectors) after the warm-up; falls like a cosine to 2 %.
     learning_rate: float = 0.003
+    # The same of the matrices of the transformer blocks (Muon, in units of Adam's step size / 0.2).
+    matrix_rate: float = 0.01
     # Steps of the warm-up.
     warm_up: int = 50
     # Gradients longer than this are shortened to it.
@@ -110,7 +114,8 @@ class DistillState:
 
     generator: CgsGenerator
     average: CgsGenerator
-    optimizer: torch.optim.Adam
+    adam: torch.optim.Adam
+    muon: torch.optim.Muon
     step: int = 0
 
     @staticmethod
@@ -126,19 +131,35 @@ class DistillState:
         average.eval().requires_grad_(False)
         # Its weights are stored 1 / mapping_lr times larger, so they must go as much farther.
         mapping = list(generator.mapping_network.parameters())
-        others = list(generator.point_gen.parameters())
         farther = 1 / generator.config.mapping_lr
-        groups = [{"params": mapping, "scale": farther}, {"params": others, "scale": 1.0}]
-        optimizer = torch.optim.Adam(groups, settings.learning_rate, (0.9, 0.99))
-        return DistillState(generator, average, optimizer)
+        others = list(generator.point_gen.parameters())
+        # Muon's orthogonal steps learned faster than Adam's in a trial of 300 steps
+        # (14.5 against 14.0 dB held out); it is meant for matrices only.
+        matrices = [p for p in others if p.ndim == 2 and min(p.shape) >= _LEAST_MATRIX]
+        chosen = set(map(id, matrices))
+        vectors = [p for p in others if id(p) not in chosen]
+        groups = [{"params": mapping, "scale": farther}, {"params": vectors, "scale": 1.0}]
+        adam = torch.optim.Adam(groups, settings.learning_rate, (0.9, 0.99))
+        muon = torch.optim.Muon(
+            [{"params": matrices, "scale": settings.matrix_rate / settings.learning_rate}],
+            settings.matrix_rate,
+            weight_decay=0,
+            adjust_lr_fn="match_rms_adamw",
+        )
+        return DistillState(generator, average, adam, muon)
+
+    def optimizers(self) -> tuple[torch.optim.Optimizer, ...]:
+        """Both, each parameter belongs to one of them."""
+        return self.adam, self.muon
 
     def tensors(self) -> dict[str, Tensor]:
         """Name every tensor that must be saved."""
         named = {f"generator.{k}": v for k, v in self.generator.state_dict().items()}
         named |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
         for name, parameter in self.generator.named_parameters():
-            for moment, value in self.optimizer.state.get(parameter, {}).items():
-                named[f"{moment}.{name}"] = torch.as_tensor(value)
+            for optimizer in self.optimizers():
+                for moment, value in optimizer.state.get(parameter, {}).items():
+                    named[f"{moment}.{name}"] = torch.as_tensor(value)
         return {name: tensor.detach().cpu().contiguous() for name, tensor in named.items()}
 
     def load(self, tensors: dict[str, Tensor], step: int) -> None:
@@ -147,11 +168,10 @@ class DistillState:
             own = {name: tensors[f"{part}.{name}"] for name in network.state_dict()}
             network.load_state_dict(own)
         for name, parameter in self.generator.named_parameters():
-            if f"step.{name}" in tensors:
-                self.optimizer.state[parameter] = {
-                    moment: tensors[f"{moment}.{name}"].clone()
-                    for moment in ("step", "exp_avg", "exp_avg_sq")
-                }
+            for optimizer, moments in zip(self.optimizers(), _MOMENTS, strict=True):
+                if f"{moments[0]}.{name}" in tensors:
+                    kept = {moment: tensors[f"{moment}.{name}"].clone() for moment in moments}
+                    optimizer.state[parameter] = kept
         self.step = step
 
 
@@ -202,15 +222,17 @@ def take_step(state: DistillState, model: HeadSource, settings: DistillSettings)
     color, alpha = look(state.generator.synthesize(w), batch.cameras, size, background)
     loss = picture_loss(color, alpha, batch.over(background), batch.alphas, weight)
     rate = settings.learning_rate * schedule(state.step, settings)
-    for group in state.optimizer.param_groups:
-        group["lr"] = rate * group["scale"]
-    state.optimizer.zero_grad()
+    for optimizer in state.optimizers():
+        for group in optimizer.param_groups:
+            group["lr"] = rate * group["scale"]
+        optimizer.zero_grad()
     loss.backward()
     idle = state.generator.mapping_network.layers()[0].weight.grad
     assert idle is not None
     idle[:, ACTIVE:Z_DIM] = 0
     torch.nn.utils.clip_grad_norm_(state.generator.parameters(), settings.clip)
-    state.optimizer.step()
+    for optimizer in state.optimizers():
+        optimizer.step()
 
     with torch.no_grad():
         state.generator.w_avg.lerp_(w.detach().mean((0, 1)), 0.002)
