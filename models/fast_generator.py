@@ -73,7 +73,7 @@ class FastGenerator:
             "fast" if precision == "fast" and has_bfloat16(device) else "float32"
         )
         dtype = torch.bfloat16 if self.precision == "fast" else torch.float32
-        self.z_dim, self.w_dim = config.z_dim, config.w_dim
+        self.z_dim, self.w_dim, self.blocks = config.z_dim, config.w_dim, config.blocks
         self.w_avg = generator.w_avg.detach().clone()
 
         self._mapping = _fold_mapping(generator)

@@ -64,6 +64,11 @@ class HeadGenerator(Protocol):
         ...
 
     @property
+    def blocks(self) -> int:
+        """How many w a head can have: one for each block, from coarse to fine."""
+        ...
+
+    @property
     def conditions_on_camera(self) -> bool:
         """Whether `map` looks at the camera; if not, a knob for it is dead."""
         ...
@@ -78,7 +83,7 @@ class HeadGenerator(Protocol):
         ...
 
     def synthesize(self, w: Tensor) -> Gaussians:
-        """Turn w into heads. [B, num_ws, W] -> [B, N, …]"""
+        """Turn w into heads. [B, num_ws or blocks, W] -> [B, N, …]"""
         ...
 
 
@@ -323,6 +328,11 @@ class CgsGenerator(nn.Module):
     def w_dim(self) -> int:
         """Width of w."""
         return self.config.w_dim
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks can have a w of their own."""
+        return self.config.blocks
 
     @property
     def w_avg(self) -> Tensor:

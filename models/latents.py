@@ -1,4 +1,4 @@
-"""Where in the latent space a head is: truncation, and the two-dimensional map an artist walks on.
+"""Where in the latent space a head is: a map to walk on, truncation, mixing, and pushes along vectors.
 
 All randomness is NumPy's `RandomState`, whose stream NumPy has frozen for good: the same seed, model
 and place are the same head on any machine.
@@ -6,7 +6,8 @@ and place are the same head on any machine.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -14,12 +15,81 @@ import torch
 from torch import Tensor
 
 from models.generator import HeadGenerator
+from renderer.errors import SplatheadError
 
 LatentSpace = Literal["Z", "W"]
 
 NODES = 10  # of the plane along each axis
 SPACING = 0.2  # between nodes; the first is at -0.9, the last at 0.9
 MIN_PSI, MAX_PSI = -1.0, 2.0
+
+
+@dataclass(frozen=True)
+class Values:
+    """A small array as a value: it compares, hashes and is saved by what it holds."""
+
+    shape: tuple[int, ...]
+    # float32, little endian, row by row.
+    content: bytes = field(repr=False)
+
+    @staticmethod
+    def of(array: Tensor | np.ndarray) -> Values:
+        """Copy an array of any device.
+
+        Raises:
+            ValueError: It holds what is no number, or too large for float32.
+        """
+        if isinstance(array, Tensor):
+            array = array.detach().cpu().numpy()
+        with np.errstate(over="ignore"):  # what becomes infinite is refused below
+            single = np.ascontiguousarray(array, dtype="<f4")
+        if not np.isfinite(single).all():
+            raise ValueError("holds numbers that are not finite")
+        return Values(tuple(int(side) for side in np.shape(array)), single.tobytes())
+
+    def __post_init__(self) -> None:
+        if 4 * math.prod(self.shape) != len(self.content):
+            raise ValueError(f"has {len(self.content)} bytes for the shape {self.shape}")
+
+    def array(self) -> np.ndarray:
+        """The numbers, in memory of their own. float32"""
+        return np.frombuffer(self.content, "<f4").reshape(self.shape).astype(np.float32)
+
+    def tensor(self, device: torch.device | None = None) -> Tensor:
+        """The numbers on a device. float32"""
+        return torch.from_numpy(self.array()).to(device)
+
+
+@dataclass(frozen=True)
+class Mix:
+    """Another head that takes over in some of the blocks."""
+
+    # Its w, truncated as it is to be. [1 or blocks, W]
+    w: Values
+    # The first and the last block it takes over, from 0; None for the last there is.
+    first: int = 0
+    last: int | None = None
+    # How far it takes over there: 0 not at all, 1 entirely.
+    strength: float = 1.0
+    # For the eye.
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Push:
+    """A step along a vector of W: `amount` times the vector is added to w in some of the blocks."""
+
+    # For the eye.
+    name: str
+    # What an amount of 1 adds, in units of w. [W], or one for each block [blocks, W]
+    vector: Values
+    # How many of it.
+    amount: float
+    # The first and the last block it acts on, from 0; None for the last there is.
+    first: int = 0
+    last: int | None = None
+    # Where the vector comes from, so that its slider is found again: "pca:3", "direction:smile".
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -36,6 +106,44 @@ class LatentSettings:
     psi: float = 0.7
     # Where to blend the heads of neighbouring nodes: before or after the mapping network.
     space: LatentSpace = "W"
+    # A w that replaces the plane's: a bookmark, an inverted photo. ψ still applies. [1 or blocks, W]
+    kept: Values | None = None
+    # Another head that takes over in some of the blocks.
+    mix: Mix | None = None
+    # Steps along directions, added up.
+    pushes: tuple[Push, ...] = ()
+    # The weights (models.directions.weights_hash) in whose W `kept`, `mix` and `pushes` lie; empty
+    # while there are none.
+    weights: str = ""
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether it holds something that only means anything to the generator it comes from."""
+        return self.kept is not None or self.mix is not None or bool(self.pushes)
+
+    def bound_to(self, weights: str) -> LatentSettings:
+        """Say which generator the rest belongs to, or none if nothing does.
+
+        Raises:
+            ForeignLatent: It belongs to another one.
+        """
+        refuse_foreign(self, weights)
+        return replace(self, weights=weights if self.is_bound else "")
+
+    def unbound(self) -> LatentSettings:
+        """Leave out all that belongs to one generator: what is left is a place on any one's plane."""
+        return replace(self, kept=None, mix=None, pushes=(), weights="")
+
+
+class ForeignLatent(SplatheadError):
+    """Something made with one generator was to be used with another."""
+
+    def __init__(self, what: str) -> None:
+        """`what` begins the sentence: "These directions"."""
+        super().__init__(
+            f"{what} belong to another generator, in which they mean something else. "
+            "Open the generator they were made with, or leave them out."
+        )
 
 
 class LatentPlane:
@@ -102,21 +210,92 @@ def truncate(w: Tensor, w_avg: Tensor, psi: float) -> Tensor:
     return w_avg + min(max(psi, MIN_PSI), MAX_PSI) * (w - w_avg)
 
 
+def refuse_foreign(settings: LatentSettings, weights: str) -> None:
+    """Stop before a w or a vector of one generator is used with another.
+
+    Args:
+        settings: A place.
+        weights: The hash of the generator's weights.
+
+    Raises:
+        ForeignLatent: The settings hold something of another generator.
+    """
+    if settings.is_bound and settings.weights not in ("", weights):
+        raise ForeignLatent("The kept head, the mix and the directions of this place")
+
+
 def latent_to_w(plane: LatentPlane, settings: LatentSettings) -> Tensor:
-    """Find the w of a place, truncated. [1, num_ws, W]
+    """Find the w of a place: the plane's or the kept one, truncated, mixed, then pushed.
 
     Args:
         plane: Of the generator, and of the settings' seed.
         settings: The place.
+
+    Returns:
+        One w for all blocks if none differs, else one for each. [1, num_ws or blocks, W]
+
+    Raises:
+        ForeignLatent: A w or a vector does not fit the generator.
     """
+    w = base_w(plane, settings)
+    w = truncate(w, plane.generator.w_avg.detach(), settings.psi)
+    if settings.mix is not None:
+        w = _mixed(w, settings.mix, plane.generator)
+    for push in settings.pushes:
+        w = _pushed(w, push, plane.generator)
+    return w
+
+
+def base_w(plane: LatentPlane, settings: LatentSettings) -> Tensor:
+    """Find the w of a place before truncation, mix and pushes. [1, num_ws or blocks, W]"""
     assert plane.seed == settings.seed, (plane.seed, settings.seed)
-    w = plane.at(settings.x, settings.y, settings.space)
-    return truncate(w, plane.generator.w_avg.detach(), settings.psi)
+    if settings.kept is None:
+        return plane.at(settings.x, settings.y, settings.space)
+    return _fitting(settings.kept, plane.generator, "The numbers of the kept head")[None]
 
 
 def node_place(index: int) -> float:
     """Return the coordinate of a row or column of nodes."""
     return (index - (NODES - 1) / 2) * SPACING
+
+
+def _mixed(w: Tensor, mix: Mix, generator: HeadGenerator) -> Tensor:
+    """[1, L, W] -> [1, L or blocks, W]"""
+    other = _fitting(mix.w, generator, "The numbers of the other head of the mix")[None]
+    return _in_blocks(w, other, mix.strength, mix.first, mix.last, generator.blocks)
+
+
+def _pushed(w: Tensor, push: Push, generator: HeadGenerator) -> Tensor:
+    """[1, L, W] -> [1, L or blocks, W]"""
+    vector = _fitting(push.vector, generator, f"The numbers of the direction “{push.name}”")
+    moved = w + push.amount * vector
+    return _in_blocks(w, moved, 1.0, push.first, push.last, generator.blocks)
+
+
+def _in_blocks(
+    w: Tensor, other: Tensor, strength: float, first: int, last: int | None, blocks: int
+) -> Tensor:
+    """Go from w to another in blocks `first` to `last`: [1, L, W], [1, M, W] -> [1, L or blocks, W]"""
+    last = blocks - 1 if last is None else min(last, blocks - 1)
+    first = max(0, first)
+    if first > last or strength == 0:
+        return w
+    reached = other if strength == 1 else w + strength * (other - w)
+    if first == 0 and last == blocks - 1:
+        return reached
+    w = w.expand(-1, blocks, -1).clone()
+    w[:, first : last + 1] = reached.expand(-1, blocks, -1)[:, first : last + 1]
+    return w
+
+
+def _fitting(values: Values, generator: HeadGenerator, what: str) -> Tensor:
+    """Bring values to the generator's device. [1 or blocks, W]"""
+    found = values.tensor(generator.w_avg.device)
+    found = found[None] if found.dim() == 1 else found
+    rows = (1, generator.num_ws, generator.blocks)
+    if found.dim() != 2 or len(found) not in rows or found.shape[1] != generator.w_dim:
+        raise ForeignLatent(what)
+    return found
 
 
 def _corners(x: float, y: float) -> tuple[list[tuple[int, int]], np.ndarray]:

@@ -9,13 +9,18 @@ import torch
 
 from models.latents import (
     NODES,
+    ForeignLatent,
     LatentPlane,
     LatentSettings,
+    Mix,
+    Push,
+    Values,
     latent_to_w,
     node_place,
     random_z,
     truncate,
 )
+from models.points import ACCUMULATED
 from tests.models.small import small_generator
 
 
@@ -123,3 +128,134 @@ def test_the_stream_of_random_numbers_is_the_frozen_one():
 def test_a_plane_of_another_seed_is_refused(plane):
     with pytest.raises(AssertionError):
         latent_to_w(plane, LatentSettings(seed=6))
+
+
+# ---- kept heads, mixes and pushes
+
+
+def drawn(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_values_are_what_they_hold_and_not_where():
+    numbers = drawn(2, 3)
+    values = Values.of(numbers)
+    assert values == Values.of(numbers.double().numpy())
+    assert hash(values) == hash(Values.of(numbers.clone()))
+    assert values != Values.of(numbers.reshape(3, 2))
+    assert values != Values.of(numbers + 1e-3)
+    assert torch.equal(values.tensor(), numbers)
+    values.tensor().zero_()  # a copy
+    assert torch.equal(values.tensor(), numbers)
+    assert torch.equal(Values.of(numbers.T).tensor(), numbers.T)
+
+
+def test_values_refuse_what_is_no_number_and_bytes_of_another_shape():
+    with pytest.raises(ValueError, match="finite"):
+        Values.of(torch.tensor([1.0, float("nan")]))
+    with pytest.raises(ValueError, match="finite"):
+        Values.of(torch.tensor([1e300], dtype=torch.float64))
+    with pytest.raises(ValueError, match="bytes"):
+        Values((3,), b"1234")
+
+
+def test_a_kept_head_replaces_the_plane_and_is_truncated(generator, plane):
+    kept = drawn(1, 14)
+    place = LatentSettings(seed=5, x=0.3, psi=1, kept=Values.of(kept))
+    torch.testing.assert_close(latent_to_w(plane, place)[0], kept)
+    half = latent_to_w(plane, replace(place, psi=0.5))
+    torch.testing.assert_close(half[0], (kept + generator.w_avg) / 2)
+    of_blocks = drawn(generator.blocks, 14, seed=1)
+    found = latent_to_w(plane, replace(place, kept=Values.of(of_blocks)))
+    torch.testing.assert_close(found[0], of_blocks)
+
+
+def test_pushes_add_up_in_w_and_do_not_depend_on_psi(generator, plane):
+    a, b = drawn(14), drawn(14, seed=1)
+    pushes = (Push("a", Values.of(a), 1.5), Push("b", Values.of(b), -0.25))
+    for psi in (0, 0.7):
+        place = LatentSettings(seed=5, x=0.1, psi=psi)
+        moved = latent_to_w(plane, replace(place, pushes=pushes))
+        expected = latent_to_w(plane, place) + 1.5 * a - 0.25 * b
+        assert moved.shape == (1, 1, 14)
+        torch.testing.assert_close(moved, expected)
+
+
+def test_a_push_acts_on_its_blocks_only(generator, plane):
+    vector = drawn(14)
+    place = LatentSettings(seed=5)
+    base = latent_to_w(plane, place)[0, 0]
+    for first, last, blocks in ((1, 2, [1, 2]), (2, None, [2, 3]), (0, 0, [0]), (3, 9, [3])):
+        push = Push("a", Values.of(vector), 2.0, first, last)
+        w = latent_to_w(plane, replace(place, pushes=(push,)))
+        assert w.shape == (1, generator.blocks, 14)
+        expected = base.expand(4, -1).clone()
+        expected[blocks] += 2 * vector
+        torch.testing.assert_close(w[0], expected)
+    empty = Push("a", Values.of(vector), 2.0, 3, 2)
+    assert torch.equal(
+        latent_to_w(plane, replace(place, pushes=(empty,))), latent_to_w(plane, place)
+    )
+
+
+def test_a_vector_may_differ_between_blocks(generator, plane):
+    vectors = drawn(generator.blocks, 14)
+    place = LatentSettings(seed=5)
+    w = latent_to_w(plane, replace(place, pushes=(Push("a", Values.of(vectors), 0.5),)))
+    torch.testing.assert_close(w[0], latent_to_w(plane, place)[0] + 0.5 * vectors)
+
+
+def test_a_mix_takes_over_in_its_blocks_as_far_as_its_strength(generator, plane):
+    other = drawn(1, 14)
+    place = LatentSettings(seed=5)
+    base = latent_to_w(plane, place)[0, 0]
+
+    def mixed(**options):
+        mix = Mix(Values.of(other), **options)
+        return latent_to_w(plane, replace(place, mix=mix))[0]
+
+    torch.testing.assert_close(mixed(), other)
+    torch.testing.assert_close(mixed(strength=0.25), 0.75 * base[None] + 0.25 * other)
+    fine = mixed(first=2)
+    torch.testing.assert_close(fine, torch.stack([base, base, other[0], other[0]]))
+    assert torch.equal(mixed(strength=0.0), base[None])
+
+
+def test_a_head_of_several_w_is_made_like_one_when_they_are_equal(generator, plane):
+    w = latent_to_w(plane, LatentSettings(seed=5))
+    one = generator.synthesize(w)
+    several = generator.synthesize(w.expand(-1, generator.blocks, -1))
+    torch.testing.assert_close(one.means, several.means)
+    pushed = Push("fine", Values.of(drawn(14)), 1.0, first=3)
+    w = latent_to_w(plane, LatentSettings(seed=5, pushes=(pushed,)))
+    other = generator.synthesize(w)
+    # Splats before the last level know nothing of its block.
+    same = torch.eq(one.means, other.means).all(dim=-1)[0]
+    before = generator.config.points * sum(ACCUMULATED[:2])
+    assert same[:before].all()
+    assert same[before:].float().mean() < 0.1  # those held at the edge of the cube cannot move
+
+
+def test_what_does_not_fit_the_generator_is_refused_with_a_sentence(plane):
+    place = LatentSettings(seed=5)
+    for settings in (
+        replace(place, kept=Values.of(drawn(1, 15))),
+        replace(place, kept=Values.of(drawn(3, 14))),
+        replace(place, mix=Mix(Values.of(drawn(1, 1, 14)))),
+        replace(place, pushes=(Push("smile", Values.of(drawn(512)), 1.0),)),
+    ):
+        with pytest.raises(ForeignLatent, match="another generator"):
+            latent_to_w(plane, settings)
+
+
+def test_settings_know_whom_they_belong_to():
+    push = Push("a", Values.of(drawn(14)), 1.0)
+    plain = LatentSettings(x=0.5)
+    assert plain.bound_to("abc") == plain
+    bound = replace(plain, pushes=(push,)).bound_to("abc")
+    assert bound.weights == "abc"
+    assert bound.bound_to("abc") == bound
+    with pytest.raises(ForeignLatent):
+        bound.bound_to("def")
+    assert bound.unbound() == plain
+    assert replace(bound, pushes=()).bound_to("def") == plain
