@@ -1,16 +1,17 @@
-"""The state of a running application: `Session`, the only mutable one, and the undoable `Document`."""
+"""The state of a running application: `Session`, the only mutable one."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from models.latents import LatentSettings
 from renderer.camera import OrbitRig
 from renderer.errors import SplatheadError
 from splatviz_app.controls import Inertia, choose_size
+from splatviz_app.document import Document
 from splatviz_app.engine import Engine, Job, JobState, Work
 from splatviz_app.export import SavedFile
 from splatviz_app.history import History
@@ -33,16 +34,6 @@ from splatviz_app.scenes import (
     open_scene,
     scene_for,
 )
-
-
-@dataclass(frozen=True)
-class Document:
-    """All that undo brings back. Frozen: it is replaced, never changed."""
-
-    scene: Scene | None = None
-    latent: LatentSettings = field(default_factory=LatentSettings)
-    rig: OrbitRig = field(default_factory=OrbitRig)
-    view: ViewSettings = field(default_factory=ViewSettings)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,20 @@
+"""`Document`, the undoable part of the session: what a project keeps and its history walks along."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from models.latents import LatentSettings
+from renderer.camera import OrbitRig
+from splatviz_app.pipeline import ViewSettings
+from splatviz_app.scenes import Scene
+
+
+@dataclass(frozen=True)
+class Document:
+    """All that undo brings back. Frozen: it is replaced, never changed."""
+
+    scene: Scene | None = None
+    latent: LatentSettings = field(default_factory=LatentSettings)
+    rig: OrbitRig = field(default_factory=OrbitRig)
+    view: ViewSettings = field(default_factory=ViewSettings)
