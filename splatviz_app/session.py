@@ -34,6 +34,7 @@ from splatviz_app.scenes import (
     open_scene,
     scene_for,
 )
+from splatviz_app.textures import Textures
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class Session:
         self.history = History(self.document)
         self.log = Log()
         self.picture: Picture | None = None
+        self.textures = Textures()
         self.viewport = (512, 512)  # px, set by the viewport panel
         self.hand_is_busy = False  # whether a mouse button or a widget is held, set by the window
         self.busy_until = 0.0  # time.monotonic() seconds: a turning wheel counts as a hand

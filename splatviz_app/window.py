@@ -301,6 +301,7 @@ class _Window:
         _make_readable(imgui.get_style())  # the user may have chosen another theme
         _give_popups_the_keyboard()
         self._upload()
+        self._upload_small()
 
     def _end_frame(self) -> None:
         now = time.monotonic()
@@ -333,26 +334,27 @@ class _Window:
         from OpenGL import GL
 
         height, width = result.image.shape[:2]
-        if not self._texture:
-            self._texture = int(GL.glGenTextures(1))
-        GL.glBindTexture(GL.GL_TEXTURE_2D, self._texture)
         if (width, height) != self._texture_size:
-            for parameter, value in (
-                (GL.GL_TEXTURE_MIN_FILTER, GL.GL_LINEAR),
-                (GL.GL_TEXTURE_MAG_FILTER, GL.GL_LINEAR),
-                (GL.GL_TEXTURE_WRAP_S, GL.GL_CLAMP_TO_EDGE),
-                (GL.GL_TEXTURE_WRAP_T, GL.GL_CLAMP_TO_EDGE),
-            ):
-                GL.glTexParameteri(GL.GL_TEXTURE_2D, parameter, value)
-            shape = (GL.GL_TEXTURE_2D, 0, GL.GL_RGBA8, width, height, 0, GL.GL_RGBA)
-            GL.glTexImage2D(*shape, GL.GL_UNSIGNED_BYTE, result.image)
+            self._texture = _upload_picture(result.image, self._texture)
             self._texture_size = (width, height)
         else:
+            GL.glBindTexture(GL.GL_TEXTURE_2D, self._texture)
             place = (GL.GL_TEXTURE_2D, 0, 0, 0, width, height, GL.GL_RGBA)
             GL.glTexSubImage2D(*place, GL.GL_UNSIGNED_BYTE, result.image)
-        GL.glBindTexture(GL.GL_TEXTURE_2D, 0)
+            GL.glBindTexture(GL.GL_TEXTURE_2D, 0)
         self._uploaded = result
         self.session.picture = Picture(self._texture, result)
+
+    def _upload_small(self) -> None:
+        """Bring the pictures that panels asked for to textures, and delete those of long ago."""
+        from OpenGL import GL
+
+        textures = self.session.textures
+        stale = textures.next_frame()
+        if stale:
+            GL.glDeleteTextures(stale)
+        for pixels in textures.missing():
+            textures.bring(pixels, _upload_picture(pixels))
 
     def _close_when_settled(self) -> None:
         failed = self.session.engine.failure is not None
@@ -364,16 +366,42 @@ class _Window:
             hello_imgui.get_runner_params().app_shall_exit = True
 
     def _on_exit(self) -> None:
-        if self._texture:
+        textures = self.session.textures.clear() + ([self._texture] if self._texture else [])
+        if textures:
             from OpenGL import GL
 
-            GL.glDeleteTextures([self._texture])
+            GL.glDeleteTextures(textures)
         self.session.picture = None
         if self.options.remember:
             try:
                 save_preferences(self.session.preferences)
             except SplatheadError as error:
                 print(error, file=sys.stderr)  # noqa: T201 - the window is closing: nowhere else
+
+
+def _upload_picture(pixels: np.ndarray, texture: int = 0) -> int:
+    """Make a texture, or give one another size. Returns OpenGL's name of it.
+
+    Args:
+        pixels: [H, W, 4] uint8, contiguous.
+        texture: The one to fill; 0 makes one.
+    """
+    from OpenGL import GL
+
+    texture = texture or int(GL.glGenTextures(1))
+    height, width = pixels.shape[:2]
+    GL.glBindTexture(GL.GL_TEXTURE_2D, texture)
+    for parameter, value in (
+        (GL.GL_TEXTURE_MIN_FILTER, GL.GL_LINEAR),
+        (GL.GL_TEXTURE_MAG_FILTER, GL.GL_LINEAR),
+        (GL.GL_TEXTURE_WRAP_S, GL.GL_CLAMP_TO_EDGE),
+        (GL.GL_TEXTURE_WRAP_T, GL.GL_CLAMP_TO_EDGE),
+    ):
+        GL.glTexParameteri(GL.GL_TEXTURE_2D, parameter, value)
+    shape = (GL.GL_TEXTURE_2D, 0, GL.GL_RGBA8, width, height, 0, GL.GL_RGBA)
+    GL.glTexImage2D(*shape, GL.GL_UNSIGNED_BYTE, pixels)
+    GL.glBindTexture(GL.GL_TEXTURE_2D, 0)
+    return texture
 
 
 def _edge_to_edge(title: str, draw: Callable[[], None]) -> Callable[[], None]:

@@ -318,6 +318,18 @@ def buttons(
     return pressed
 
 
+def picture(texture: int, width: float, height: float) -> None:
+    """A small picture (`session.textures.of`), an empty frame while it is on its way; sizes in px."""
+    corner = imgui.get_cursor_screen_pos()
+    imgui.dummy((width, height))
+    far = (corner.x + width, corner.y + height)
+    paint = imgui.get_window_draw_list()
+    if texture:
+        paint.add_image(imgui.ImTextureRef(texture), corner, far)
+    else:
+        paint.add_rect_filled(corner, far, imgui.get_color_u32(imgui.Col_.frame_bg))
+
+
 def empty(headline: str, advice: str) -> None:
     """What a panel shows while there is nothing to show: what it is for and what to do."""
     gap(0.5)
