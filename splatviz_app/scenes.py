@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import signal
@@ -11,11 +12,13 @@ import time
 from collections import OrderedDict
 from collections.abc import Generator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
 
 from models.checkpoint import CheckpointSummary, LoadedGenerator, load_steps
+from models.directions import weights_hash
 from renderer.errors import LoadError
 from renderer.formats import READERS, read_head
 from renderer.formats.frames import Frame
@@ -60,6 +63,8 @@ class OpenedPly:
     """The splats of a file, in our axes, on the device that draws."""
 
     gaussians: Gaussians
+    # SHA-256 of the file, hexadecimal.
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +77,11 @@ class OpenedGenerator:
     def summary(self) -> CheckpointSummary:
         """What the checkpoint says of itself."""
         return self.loaded.summary
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The hash of the weights (models.directions.weights_hash): the same in a file of any kind."""
+        return weights_hash(self.loaded.generator)
 
 
 Opened = OpenedPly | OpenedGenerator
@@ -121,6 +131,10 @@ class Library:
         """The opened head of that name, or None if it is not open."""
         return self._opened.get(scene)
 
+    def scenes(self) -> list[Scene]:
+        """The names of the opened heads, newest last."""
+        return list(self._opened)
+
     def __getitem__(self, scene: Scene) -> Opened:
         """The opened head of that name; opened now, without progress, if it is not."""
         if scene not in self._opened:
@@ -153,12 +167,16 @@ def open_scene(
     yield from compile_rasterizer()
     if isinstance(scene, GanHead):
         loaded = yield from load_steps(scene.path, device=drawing_device())
-        library.add(scene, OpenedGenerator(loaded))
+        generator = OpenedGenerator(loaded)
+        _ = generator.fingerprint  # here and now, where nobody waits for a frame
+        library.add(scene, generator)
     else:
         yield Step(0, 2, f"Reading {name}")
         head = read_head(scene.path, scene.frame)
         yield Step(1, 2, f"Preparing {head.count:,} splats")
-        library.add(scene, OpenedPly(head.to(drawing_device())))
+        with open(scene.path, "rb") as file:
+            fingerprint = hashlib.file_digest(file, "sha256").hexdigest()
+        library.add(scene, OpenedPly(head.to(drawing_device()), fingerprint))
     return OpenedScene(scene, show)
 
 
