@@ -18,7 +18,8 @@ ROOT = frozenset({()})
 
 
 def look(value: object, plot: Plot = Plot(), opened: frozenset = ROOT, splats: int = N) -> View:  # noqa: B008
-    return view_of(value, plot, opened, splats)
+    selected = np.arange(splats) % 5 == 0
+    return view_of(value, plot, opened, selected)
 
 
 def labels(view: View) -> list[str]:
@@ -129,6 +130,16 @@ def test_per_splat_data_is_plotted_by_column_and_can_be_selected_from():
     np.testing.assert_array_equal(second.per_splat, values[:, 1].numpy())
     assert len(second.histogram.counts) == 7
     assert second.histogram.counts.sum() == N
+
+
+def test_the_selected_splats_are_counted_apart():
+    values = torch.arange(N, dtype=torch.float32)
+
+    histogram = look(values, Plot(bins=2)).histogram
+
+    assert histogram.counts.tolist() == [25, 25]
+    assert histogram.chosen.tolist() == [5, 5]  # 0, 5, 10, 15, 20 and the rest
+    assert look(torch.rand(N + 1)).histogram.chosen is None
 
 
 def test_one_number_per_splat_needs_no_column():
