@@ -42,7 +42,7 @@ class Values:
         if isinstance(array, Tensor):
             array = array.detach().cpu().numpy()
         with np.errstate(over="ignore"):  # what becomes infinite is refused below
-            single = np.ascontiguousarray(array, dtype="<f4")
+            single = np.ascontiguousarray(array, dtype="<f4") + np.float32(0)  # -0 is 0
         if not np.isfinite(single).all():
             raise ValueError("holds numbers that are not finite")
         return Values(tuple(int(side) for side in np.shape(array)), single.tobytes())
@@ -108,18 +108,21 @@ class LatentSettings:
     space: LatentSpace = "W"
     # A w that replaces the plane's: a bookmark, an inverted photo. ψ still applies. [1 or blocks, W]
     kept: Values | None = None
+    # A z that replaces the plane's, where no w is kept; ψ still applies. [Z]
+    z: Values | None = None
     # Another head that takes over in some of the blocks.
     mix: Mix | None = None
     # Steps along directions, added up.
     pushes: tuple[Push, ...] = ()
-    # The weights (models.directions.weights_hash) in whose W `kept`, `mix` and `pushes` lie; empty
-    # while there are none.
+    # The weights (models.directions.weights_hash) in whose spaces `kept`, `z`, `mix` and `pushes`
+    # lie; empty while there are none.
     weights: str = ""
 
     @property
     def is_bound(self) -> bool:
         """Whether it holds something that only means anything to the generator it comes from."""
-        return self.kept is not None or self.mix is not None or bool(self.pushes)
+        arrays = (self.kept, self.z, self.mix)
+        return any(part is not None for part in arrays) or bool(self.pushes)
 
     def bound_to(self, weights: str) -> LatentSettings:
         """Say which generator the rest belongs to, or none if nothing does.
@@ -132,7 +135,7 @@ class LatentSettings:
 
     def unbound(self) -> LatentSettings:
         """Leave out all that belongs to one generator: what is left is a place on any one's plane."""
-        return replace(self, kept=None, mix=None, pushes=(), weights="")
+        return replace(self, kept=None, z=None, mix=None, pushes=(), weights="")
 
 
 class ForeignLatent(SplatheadError):
@@ -176,16 +179,26 @@ class LatentPlane:
             x, y: Place on the plane, clamped to [-1, 1].
             space: Where to blend.
         """
+        if space == "Z":
+            return self.generator.map(self.z_at(x, y))
+        rows, columns, blend = self._blend(x, y)
+        w_avg = self.generator.w_avg
+        offsets = self.w[rows, columns] - w_avg  # [4, num_ws, W]
+        return (w_avg + torch.einsum("k,klw->lw", blend, offsets))[None]
+
+    @torch.no_grad()
+    def z_at(self, x: float, y: float) -> Tensor:
+        """Return the z blended at a place, clamped to [-1, 1]. [1, Z]"""
+        rows, columns, blend = self._blend(x, y)
+        return torch.einsum("k,kz->z", blend, self.z[rows, columns])[None]
+
+    def _blend(self, x: float, y: float) -> tuple[tuple[int, ...], tuple[int, ...], Tensor]:
+        """Rows and columns of the four nodes around a place, and what each counts. [4] each"""
         corners, weights = _corners(x, y)
         norm = float(np.sqrt(np.square(weights).sum()))
         blend = torch.tensor(weights / norm, dtype=torch.float32, device=self.w.device)
         rows, columns = zip(*corners, strict=True)
-        if space == "Z":
-            z = torch.einsum("k,kz->z", blend, self.z[rows, columns])
-            return self.generator.map(z[None])
-        w_avg = self.generator.w_avg
-        offsets = self.w[rows, columns] - w_avg  # [4, num_ws, W]
-        return (w_avg + torch.einsum("k,klw->lw", blend, offsets))[None]
+        return rows, columns, blend
 
 
 def random_z(seed: int, count: int, z_dim: int) -> Tensor:
@@ -249,9 +262,24 @@ def latent_to_w(plane: LatentPlane, settings: LatentSettings) -> Tensor:
 def base_w(plane: LatentPlane, settings: LatentSettings) -> Tensor:
     """Find the w of a place before truncation, mix and pushes. [1, num_ws or blocks, W]"""
     assert plane.seed == settings.seed, (plane.seed, settings.seed)
-    if settings.kept is None:
-        return plane.at(settings.x, settings.y, settings.space)
-    return _fitting(settings.kept, plane.generator, "The numbers of the kept head")[None]
+    if settings.kept is not None:
+        return _fitting(settings.kept, plane.generator, "The numbers of the kept head")[None]
+    if settings.z is not None:
+        return plane.generator.map(base_z(plane, settings))
+    return plane.at(settings.x, settings.y, settings.space)
+
+
+def base_z(plane: LatentPlane, settings: LatentSettings) -> Tensor:
+    """Find the z of a place that is kept, or blended, in Z. [1, Z]
+
+    Raises:
+        ForeignLatent: The kept z does not fit the generator.
+    """
+    if settings.z is None:
+        return plane.z_at(settings.x, settings.y)
+    if settings.z.shape != (plane.generator.z_dim,):
+        raise ForeignLatent("The random numbers of the kept head")
+    return settings.z.tensor(plane.z.device)[None]
 
 
 def node_place(index: int) -> float:

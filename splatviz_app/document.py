@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from models.latents import LatentSettings
 from renderer.camera import OrbitRig
+from splatviz_app.directions import Palette
 from splatviz_app.pipeline import ViewSettings
 from splatviz_app.scenes import Scene
 
@@ -18,3 +19,5 @@ class Document:
     latent: LatentSettings = field(default_factory=LatentSettings)
     rig: OrbitRig = field(default_factory=OrbitRig)
     view: ViewSettings = field(default_factory=ViewSettings)
+    # One for each generator that directions were laid out for.
+    palettes: tuple[Palette, ...] = ()

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from models.generator import HeadGenerator
-from models.latents import LatentPlane, LatentSettings, latent_to_w
+from models.latents import LatentPlane, LatentSettings, latent_to_w, refuse_foreign
 from renderer.camera import OrbitRig, Vector
 from renderer.gaussians import Gaussians
 from renderer.rasterize import (
@@ -169,6 +169,29 @@ class Pipeline:
         """The head itself, before activation: what is saved."""
         return self._splats(request.scene, request.latent, request.precision)
 
+    @torch.no_grad()
+    def w(self, request: RenderRequest) -> torch.Tensor:
+        """The w of the head of a generator. [1, num_ws or blocks, W]
+
+        Raises:
+            ForeignLatent: The request's latent belongs to another generator.
+        """
+        assert request.latent is not None, request.scene
+        return self._w(request.scene, request.latent)
+
+    def network(self, scene: Scene) -> HeadGenerator:
+        """The generator of a scene, prepared and exact."""
+        return self._network(scene, "float32")
+
+    def beside(self) -> Pipeline:
+        """Another pipeline over the same networks, for the same thread.
+
+        What it draws leaves this one's stages as they are: small pictures beside the large one.
+        """
+        other = Pipeline(self._library)
+        other._networks = self._networks
+        return other
+
     def active(self, request: RenderRequest) -> tuple[ActiveSplats, SceneSummary]:
         """The head after activation, at the view's splat scale."""
         self.gaussians(request)
@@ -219,9 +242,15 @@ class Pipeline:
         if not isinstance(opened, OpenedGenerator):
             return opened.gaussians
         assert latent is not None, scene
-        plane = self._plane(scene, latent.seed)
-        w = latent_to_w(plane, latent)  # [1, num_ws, W]
+        w = self._w(scene, latent)  # [1, num_ws or blocks, W]
         return self._network(scene, precision).synthesize(w)[0]
+
+    def _w(self, scene: Scene, latent: LatentSettings) -> torch.Tensor:
+        opened = self._library[scene]
+        assert isinstance(opened, OpenedGenerator), scene
+        if latent.is_bound:
+            refuse_foreign(latent, opened.fingerprint)
+        return latent_to_w(self._plane(scene, latent.seed), latent)
 
     @torch.no_grad()
     def _activate(

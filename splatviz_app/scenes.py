@@ -11,14 +11,14 @@ import sys
 import time
 from collections import OrderedDict
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import torch
 
 from models.checkpoint import CheckpointSummary, LoadedGenerator, load_steps
-from models.directions import weights_hash
+from models.directions import Direction, read_directions, shipped_directions, weights_hash
 from renderer.errors import LoadError
 from renderer.formats import READERS, read_head
 from renderer.formats.frames import Frame
@@ -72,6 +72,9 @@ class OpenedGenerator:
     """A network ready to make heads, on the device that draws."""
 
     loaded: LoadedGenerator
+    # The named directions that lie beside the checkpoint, or why they could not be read.
+    directions: tuple[Direction, ...] = ()
+    remark: str = ""
 
     @property
     def summary(self) -> CheckpointSummary:
@@ -167,8 +170,7 @@ def open_scene(
     yield from compile_rasterizer()
     if isinstance(scene, GanHead):
         loaded = yield from load_steps(scene.path, device=drawing_device())
-        generator = OpenedGenerator(loaded)
-        _ = generator.fingerprint  # here and now, where nobody waits for a frame
+        generator = _with_directions(scene.path, loaded)
         library.add(scene, generator)
     else:
         yield Step(0, 2, f"Reading {name}")
@@ -178,6 +180,20 @@ def open_scene(
             fingerprint = hashlib.file_digest(file, "sha256").hexdigest()
         library.add(scene, OpenedPly(head.to(drawing_device()), fingerprint))
     return OpenedScene(scene, show)
+
+
+def _with_directions(path: str, loaded: LoadedGenerator) -> OpenedGenerator:
+    """Read the directions that lie beside a checkpoint; those of another are left where they are."""
+    beside = shipped_directions(path)
+    generator = OpenedGenerator(loaded)
+    if beside.exists():
+        try:
+            directions = read_directions(beside, generator.fingerprint, loaded.generator.w_dim)
+            generator = replace(generator, directions=directions)
+        except LoadError as error:
+            generator = replace(generator, remark=str(error))
+    _ = generator.fingerprint  # here and now, where nobody waits for a frame
+    return generator
 
 
 def compile_rasterizer() -> Generator[Progress, None, None]:

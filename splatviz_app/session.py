@@ -11,6 +11,7 @@ from models.latents import LatentSettings
 from renderer.camera import OrbitRig
 from renderer.errors import SplatheadError
 from splatviz_app.controls import Inertia, choose_size
+from splatviz_app.directions import Palette, palette_for, with_palette
 from splatviz_app.document import Document
 from splatviz_app.engine import Engine, Job, JobState, Work
 from splatviz_app.export import SavedFile
@@ -29,6 +30,7 @@ from splatviz_app.scenes import (
     GanHead,
     Library,
     Opened,
+    OpenedGenerator,
     OpenedScene,
     Scene,
     open_scene,
@@ -112,6 +114,17 @@ class Session:
     @latent.setter
     def latent(self, latent: LatentSettings) -> None:
         self.document = replace(self.document, latent=latent)
+
+    @property
+    def palette(self) -> Palette:
+        """The directions laid out for the open generator."""
+        return palette_for(self.document.palettes, self._weights)
+
+    @palette.setter
+    def palette(self, palette: Palette) -> None:
+        palettes = self.document.palettes
+        if palette != palette_for(palettes, palette.weights):
+            self.document = replace(self.document, palettes=with_palette(palettes, palette))
 
     @property
     def scene(self) -> Scene | None:
@@ -292,11 +305,29 @@ class Session:
         if not opened.show:
             return
         self.document = replace(self.document, scene=opened.scene)
+        self._leave_out_foreign()
         if self.engine.frame is None:  # an empty window is nothing to go back to
             self.history = History(self.document)
         self.preferences = self.preferences.with_recent(opened.scene.path)
         self.banner = ""
         self.log.add("info", f"Opened {Path(opened.scene.path).name}")
+
+    @property
+    def _weights(self) -> str:
+        """The hash of the open generator; empty without one."""
+        opened = self.opened
+        return opened.fingerprint if isinstance(opened, OpenedGenerator) else ""
+
+    def _leave_out_foreign(self) -> None:
+        """Keep of the latent place what means something to the generator that was just opened."""
+        opened = self.opened
+        if not isinstance(opened, OpenedGenerator):
+            return
+        if opened.remark:
+            self.log.add("warning", opened.remark)
+        if self.latent.is_bound and self.latent.weights != opened.fingerprint:
+            self.latent = self.latent.unbound()
+            self.say("Left out what belongs to the other generator; undo goes back to both.")
 
     def _notice_failure(self) -> None:
         failure = self.engine.failure
