@@ -12,7 +12,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from models.checkpoint import Provenance, save_generator
-from models.generator import CgsConfig, CgsGenerator
+from models.generator import CgsConfig, CgsGenerator, HeadGenerator
 from renderer.camera import Camera
 from renderer.errors import LoadError, SplatheadError
 from renderer.files import atomic_write
@@ -276,11 +276,9 @@ def picture_loss(
 
 @torch.no_grad()
 def measure(
-    generator: CgsGenerator, model: HeadSource, count: int = 32, views: int = 3, size: int = 256
+    generator: HeadGenerator, model: HeadSource, count: int = 32, views: int = 3, size: int = 256
 ) -> tuple[float, float]:
     """Compare with heads never trained on: mean PSNR in dB over the head, and of views from behind.
-
-    A picture's PSNR is taken over the pixels that the synthetic head covers, before white.
 
     Args:
         generator: The student.
@@ -288,20 +286,32 @@ def measure(
         count, views, size: How many heads, cameras for each, px.
     """
     found, behind = [], []
-    for i in range(count):
-        batch = draw_batch(model, StreamSettings(1, views, size, _HELD_OUT_SEED), i)
-        white = torch.ones(1, views, 3)
+    for batch in held_out(model, count, views, size):
         head = generator.synthesize(generator.map(batch.z))
-        color, _ = look(head, batch.cameras, size, white)
-        squared = (color.clamp(0, 1) - batch.over(white).clamp(0, 1)).square().mean(2)
-        covered = batch.alphas > 0.5
-        for view in range(views):
-            error = squared[0, view][covered[0, view]].mean()
-            psnr = float(-10 * torch.log10(error.clamp_min(1e-10)))
+        for eye, psnr in zip(batch.cameras.eye[0], psnr_over_head(head, batch), strict=True):
             found.append(psnr)
-            if float(batch.cameras.eye[0, view, 2]) < 0:
+            if float(eye[2]) < 0:
                 behind.append(psnr)
     return float(np.mean(found)), float(np.mean(behind)) if behind else math.nan
+
+
+def held_out(model: HeadSource, count: int, views: int, size: int) -> Iterator[Batch]:
+    """Draw heads that no training sees, one a batch, from random cameras."""
+    for i in range(count):
+        yield draw_batch(model, StreamSettings(1, views, size, _HELD_OUT_SEED), i)
+
+
+def psnr_over_head(head: Gaussians, batch: Batch) -> list[float]:
+    """Compare a head [1] with the one of a batch from each of its cameras: PSNR in dB.
+
+    Taken over the pixels that the synthetic head covers, before white, of colours in [0, 1].
+    """
+    white = torch.ones(*batch.cameras.focal.shape, 3)
+    color, _ = look(head, batch.cameras, batch.images.shape[-1], white)
+    squared = (color.clamp(0, 1) - batch.over(white).clamp(0, 1)).square().mean(2)[0]  # [V, H, W]
+    covered = batch.alphas[0] > 0.5
+    errors = (error[inside].mean() for error, inside in zip(squared, covered, strict=True))
+    return [float(-10 * torch.log10(error.clamp_min(1e-10))) for error in errors]
 
 
 def save(state: DistillState, settings: DistillSettings, folder: Path) -> None:
