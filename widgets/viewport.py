@@ -73,7 +73,7 @@ class ViewportPanel:
         if imgui.is_item_activated():
             session.inertia = Inertia()
             self._orbiting = imgui.is_mouse_down(imgui.MouseButton_.left)
-        if imgui.is_item_active():
+        elif imgui.is_item_active():  # what moved the cursor here before the press turns nothing
             moved = io.mouse_delta
             if moved.x or moved.y:
                 self._last_motion = now
