@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from models.latents import LatentSettings
 from renderer.camera import OrbitRig
+from splatviz_app.bookmarks import Bookmark
 from splatviz_app.directions import Palette
 from splatviz_app.pipeline import ViewSettings
 from splatviz_app.scenes import Scene
@@ -21,3 +22,7 @@ class Document:
     view: ViewSettings = field(default_factory=ViewSettings)
     # One for each generator that directions were laid out for.
     palettes: tuple[Palette, ...] = ()
+    # Heads that are kept, of any generator.
+    bookmarks: tuple[Bookmark, ...] = ()
+    # The head that Reset goes back to.
+    checkpoint: Bookmark | None = None

@@ -15,6 +15,7 @@ from models.latents import (
     Mix,
     Push,
     Values,
+    base_z,
     latent_to_w,
     node_place,
     random_z,
@@ -259,3 +260,25 @@ def test_settings_know_whom_they_belong_to():
         bound.bound_to("def")
     assert bound.unbound() == plain
     assert replace(bound, pushes=()).bound_to("def") == plain
+
+
+# ---- a kept z
+
+
+def test_a_kept_z_is_the_head_that_was_blended_there(plane):
+    place = LatentSettings(seed=5, x=0.33, y=-0.71, space="Z", psi=0.6)
+    kept = replace(place, x=0.0, y=0.0, z=Values.of(base_z(plane, place)[0]))
+    assert kept.is_bound
+    assert torch.equal(latent_to_w(plane, kept), latent_to_w(plane, place))
+    assert kept.unbound() == replace(place, x=0.0, y=0.0)
+
+
+def test_a_kept_w_goes_before_a_kept_z(generator, plane):
+    w = Values.of(torch.full((1, generator.w_dim), 0.25))
+    both = LatentSettings(seed=5, kept=w, z=Values.of(plane.z[0, 0]), psi=1.0)
+    torch.testing.assert_close(latent_to_w(plane, both)[0], w.tensor())
+
+
+def test_a_z_of_another_width_is_refused(plane):
+    with pytest.raises(ForeignLatent, match="another generator"):
+        latent_to_w(plane, LatentSettings(seed=5, z=Values.of(torch.zeros(plane.z.shape[-1] + 1))))
