@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 Value = TypeVar("Value")
@@ -28,6 +29,10 @@ class History(Generic[Value]):
         self._values.append(value)
         del self._values[: -self._limit]
         self._now = len(self._values) - 1
+
+    def rewrite(self, change: Callable[[Value], Value]) -> None:
+        """Change all values alike, because what they name has changed outside: no step of its own."""
+        self._values = [change(value) for value in self._values]
 
     @property
     def present(self) -> Value:

@@ -33,6 +33,10 @@ class Preferences:
     precision: PrecisionChoice = "auto"
     # The folder pictures and heads were last saved to; empty for the user's pictures.
     save_folder: str = ""
+    # The folder of the training runs; empty for one among the user's documents.
+    runs_folder: str = ""
+    # The head model that synthetic heads are made from; empty while there is none.
+    head_model: str = ""
 
     def with_recent(self, path: str) -> Preferences:
         """Put a file at the top of the recent ones."""
@@ -46,6 +50,14 @@ class Preferences:
             return Path(self.save_folder).expanduser()
         pictures = Path(platformdirs.user_pictures_dir())
         return pictures if pictures.is_dir() else Path.home()
+
+    @property
+    def runs(self) -> Path:
+        """Where training runs are kept unless the user says otherwise."""
+        if self.runs_folder:
+            return Path(self.runs_folder).expanduser()
+        documents = Path(platformdirs.user_documents_dir())
+        return (documents if documents.is_dir() else Path.home()) / "Splathead runs"
 
 
 def config_folder() -> Path:
@@ -86,10 +98,16 @@ def _from_json(stored: dict[str, object]) -> Preferences:
     """Take each field only if it is of its kind."""
     plain = Preferences()
     recent, backend = stored.get("recent"), stored.get("backend")
-    precision, folder = stored.get("precision"), stored.get("save_folder")
+    precision = stored.get("precision")
     return Preferences(
         recent=tuple(p for p in recent if isinstance(p, str)) if isinstance(recent, list) else (),
         backend=backend if backend in BACKENDS else None,
         precision=precision if precision in PRECISIONS else plain.precision,
-        save_folder=folder if isinstance(folder, str) else "",
+        save_folder=_text(stored.get("save_folder")),
+        runs_folder=_text(stored.get("runs_folder")),
+        head_model=_text(stored.get("head_model")),
     )
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""

@@ -304,6 +304,7 @@ class Session:
     def _show(self, opened: OpenedScene) -> None:
         if not opened.show:
             return
+        self._follow_change(opened.scene)
         self.document = replace(self.document, scene=opened.scene)
         self._leave_out_foreign()
         if self.engine.frame is None:  # an empty window is nothing to go back to
@@ -311,6 +312,24 @@ class Session:
         self.preferences = self.preferences.with_recent(opened.scene.path)
         self.banner = ""
         self.log.add("info", f"Opened {Path(opened.scene.path).name}")
+
+    def _follow_change(self, scene: Scene) -> None:
+        """Let all that named an older state of the open file name this one: that one is gone.
+
+        So a generator that a training writes again and again is no step of undo each time.
+        """
+        old = self.scene
+        if old is None or old == scene or replace(old, changed=scene.changed) != scene:
+            return
+
+        def renamed(document: Document) -> Document:
+            there = document.scene
+            if there is None or replace(there, changed=scene.changed) != scene:
+                return document
+            return replace(document, scene=scene)
+
+        self.document = renamed(self.document)
+        self.history.rewrite(renamed)
 
     @property
     def _weights(self) -> str:

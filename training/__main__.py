@@ -71,12 +71,14 @@ class Train:
         """Train until done or asked to stop."""
         with joined(self.device) as processes:
             source = self._open(processes)
+            # One that was stopped before its first checkpoint begins as it was told to.
+            start = self.start or _path((saved_settings(self.out) or {}).get("start"))
             steps = train(
                 self.out,
                 self.config,
                 source,
                 processes,
-                start=start_from(self.start) if self.start else None,
+                start=start_from(start) if start else None,
                 should_stop=_asked_to_stop(),
                 wandb=self.wandb,
             )
@@ -93,6 +95,7 @@ class Train:
         if data is None and synthetic is None:
             data, synthetic = _path(saved.get("data")), _path(saved.get("synthetic"))
         index = self.index or _path(saved.get("index"))
+        start = self.start or _path(saved.get("start"))
         if (data is None) == (synthetic is None):
             raise TrainingError(
                 "There must be one thing to learn from. Name a dataset with --data, or a head model "
@@ -115,6 +118,7 @@ class Train:
                 data=str(data.absolute()) if data else None,
                 index=str(index.absolute()) if index else None,
                 synthetic=str(synthetic.absolute()) if synthetic else None,
+                start=str(start.absolute()) if start else None,
                 checked=source.digest,
             )
         processes.wait()

@@ -170,6 +170,11 @@ class TrainingConfig:
         """Into how many parts a batch is divided."""
         return self.batch // min(self.microbatch, self.batch)
 
+    def can_be_shared(self, processes: int) -> bool:
+        """Whether so many processes can share each batch evenly."""
+        parts = max(self.shards, processes)
+        return self.batch % parts == 0 and parts % processes == 0
+
     def generator_config(self) -> CgsConfig:
         """Return the shape of a new generator."""
         made = CgsConfig.for_resolution(self.resolution, points=self.points, width=self.width)

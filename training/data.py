@@ -27,6 +27,7 @@ from renderer.errors import LoadError
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 _NAMED = 5  # faulty files that a sentence names
+_CHECKED_AT_ONCE = 64  # pictures between two steps: in the window, heads are drawn in between
 
 
 class Batch(NamedTuple):
@@ -325,8 +326,8 @@ def check(images: DiskImages) -> Generator[CheckStep, None, DataReport]:
     found: dict[str, list[str]] = {kind: [] for kind in FAULTS}
     names = images.names
     with ThreadPoolExecutor(8) as threads:
-        for start in range(0, len(names), 256):
-            numbers = range(start, min(start + 256, len(names)))
+        for start in range(0, len(names), _CHECKED_AT_ONCE):
+            numbers = range(start, min(start + _CHECKED_AT_ONCE, len(names)))
             for number, fault in zip(numbers, threads.map(images.fault_of, numbers), strict=True):
                 if fault is not None:
                     found[fault].append(names[number])

@@ -89,6 +89,12 @@ def joined(device: str | None = None) -> Iterator[Processes]:
             dist.destroy_process_group()
 
 
+def gpu_names() -> tuple[str, ...]:
+    """Return what the GPUs that torch can use are called, in the order of their numbers."""
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return tuple(torch.cuda.get_device_name(number) for number in range(count))
+
+
 def memory_in_use(device: torch.device) -> int:
     """Return bytes held: at most so far on a GPU, now by this process on a CPU."""
     if device.type == "cuda":

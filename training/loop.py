@@ -355,9 +355,7 @@ def _require_fit(config: TrainingConfig, source: ImageSource, processes: Process
             "Random backgrounds need masks, and this dataset has none. Add a folder mask/, or use "
             "--no-random-background."
         )
-    if config.batch % max(config.shards, processes.count) or (
-        max(config.shards, processes.count) % processes.count
-    ):
+    if not config.can_be_shared(processes.count):
         raise TrainingError(
             f"A batch of {config.batch} in parts of {config.microbatch} cannot be shared evenly among "
             f"{processes.count} processes. Change --batch or --microbatch."

@@ -96,12 +96,15 @@ class Records:
 
 def read_log(path: Path) -> list[dict[str, Any]]:
     """Read a log; a line that a killed process left unfinished is passed over."""
-    if not path.exists():
-        return []
+    return parse_log(path.read_text(encoding="utf-8")) if path.exists() else []
+
+
+def parse_log(text: str) -> list[dict[str, Any]]:
+    """Understand the lines of a log, or of a part of one; those that are none are passed over."""
     lines = []
-    for text in path.read_text(encoding="utf-8").splitlines():
+    for written in text.splitlines():
         try:
-            line = json.loads(text)
+            line = json.loads(written)
         except ValueError:
             continue
         if isinstance(line, dict) and isinstance(line.get("images"), int):

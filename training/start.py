@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,21 @@ def start_from(path: Path) -> Start:
         return state, "its generator; the discriminator is fresh"
 
     return Start(load, path.name)
+
+
+def resolution_of(path: Path) -> int:
+    """Read for which size of pictures a start is, in px, without building it.
+
+    Raises:
+        CheckpointError: One cannot begin with it.
+    """
+    if not _is_of_run(path):
+        return inspect(path).resolution
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            return int(json.loads(file.metadata()[HEADER])["shape"]["resolution"])
+    except (safetensors.SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(path, f"is no intact checkpoint of a training ({error}).") from error
 
 
 def _is_of_run(path: Path) -> bool:

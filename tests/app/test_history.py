@@ -145,3 +145,17 @@ def test_the_present_is_the_value_the_hand_last_let_go_of():
     history.settle(Value(2), hand_is_busy=True)
 
     assert history.present == Value(1)
+
+
+def test_a_rewrite_changes_all_values_and_is_no_step():
+    history = History(Value(0))
+    settled(history, 1, 2)
+    history.undo(Value(2))
+
+    history.rewrite(lambda value: Value(value.number + 10))
+
+    assert history.present == Value(11)
+    assert history.redo(Value(11)) == Value(12)
+    assert history.undo(Value(12)) == Value(11)
+    assert history.undo(Value(11)) == Value(10)
+    assert not history.can_undo

@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,8 @@ SOME = Preferences(
     backend="torch",
     precision="fast",
     save_folder="/somewhere",
+    runs_folder="/runs",
+    head_model="/heads/model.npz",
 )
 
 
@@ -52,6 +55,7 @@ def test_a_damaged_file_gives_the_defaults(tmp_path, content):
         {"precision": 16},
         {"precision": None},
         {"save_folder": 3},
+        {"runs_folder": ["a"]},
         {"of the future": {"x": 1}},
     ],
 )
@@ -131,3 +135,8 @@ def test_files_are_saved_to_the_chosen_folder_or_the_users_pictures():
     assert str(SOME.folder) == "/somewhere"
     assert Preferences().folder.is_absolute()
     assert Preferences(save_folder="~/heads").folder.is_absolute()
+
+
+def test_runs_are_kept_among_the_documents_unless_the_user_says_otherwise(strange_home):
+    assert Preferences().runs.name == "Splathead runs"
+    assert Preferences(runs_folder="/runs").runs == Path("/runs")

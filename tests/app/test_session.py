@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -92,6 +93,27 @@ def test_opening_a_generator_shows_the_head_of_its_latent(session, generator_fil
 
     assert session.result.request.latent.seed == 3
     assert not np.array_equal(session.result.image, first.image)
+
+
+def test_a_file_written_anew_takes_the_place_of_what_it_held_without_a_step_of_undo(session, plies):
+    show(session, plies[0])
+    session.rig = replace(session.rig, yaw=0.4)
+    settle(session)
+    before = session.result.image
+
+    write_ply(plies[0], some_splats(seed=9))
+    os.utime(plies[0], ns=(1, 1))
+    show(session, plies[0])
+
+    assert not np.array_equal(session.result.image, before)
+    session.undo()
+    settle(session)
+    assert session.rig.yaw == 0.0
+    assert session.scene == scene_for(plies[0]), "undo never leads to what is not there any more"
+    session.redo()
+    settle(session)
+    assert session.rig.yaw == 0.4
+    assert not session.history.can_redo
 
 
 def test_the_latent_of_a_single_head_changes_nothing(session, plies):

@@ -53,6 +53,22 @@ def test_a_run_goes_on_with_its_own_settings_and_data(data, tmp_path, capsys):
     assert settings["config"]["points"] == 24
 
 
+def test_a_run_that_has_no_checkpoint_yet_begins_as_it_was_told_to(data, tmp_path, capsys):
+    out, first = tmp_path / "run", tmp_path / "first"
+    main(["train", "--preset=tiny", "--data", str(data), "--out", str(first), *SHORT])
+    start = str(first / "generator.safetensors")
+    main(
+        ["train", "--preset=tiny", "--data", str(data), "--out", str(out), "--start", start, *SHORT]
+    )
+    for path in (out / "checkpoints").iterdir():
+        path.unlink()
+    capsys.readouterr()
+
+    assert main(["train", "--out", str(out), "--device=cpu"]) == 0
+
+    assert "Beginning with generator.safetensors: its generator" in capsys.readouterr().out
+
+
 def test_another_preset_than_the_runs_is_refused(data, tmp_path, capsys):
     out = str(tmp_path / "run")
     main(["train", "--preset=tiny", "--data", str(data), "--out", out, *SHORT])

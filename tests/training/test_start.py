@@ -13,7 +13,7 @@ from tests.models.small import random_z, small_config, small_generator
 from tests.training.heads import SMALL, PaintedHeads
 from training.launch import Processes
 from training.loop import train
-from training.start import start_from
+from training.start import resolution_of, start_from
 from training.state import Checkpoints, TrainingState, draw_networks
 
 CPU = torch.device("cpu")
@@ -161,6 +161,19 @@ def test_a_runs_checkpoint_begins_another_run_from_its_weights_and_optimisers(tm
     assert all(torch.equal(saved[name], own[name]) for name in saved)
     assert (found.images, found.best) == (0, float("inf"))
     assert found.generator_optimizer.param_groups[0]["lr"] == 0.1
+
+
+def test_the_size_of_a_start_is_known_without_building_it(tmp_path):
+    save_generator(tmp_path / "ours.safetensors", small_generator(levels=2))
+    published(tmp_path / "published.pkl")
+    state = TrainingState.fresh(SMALL, CPU)
+    of_run = Checkpoints(tmp_path).save(state, SMALL)
+
+    names = (tmp_path / "ours.safetensors", tmp_path / "published.pkl", of_run)
+    assert [resolution_of(path) for path in names] == [32, 32, 16]
+    (tmp_path / "none.pkl").write_bytes(b"none")
+    with pytest.raises(CheckpointError):
+        resolution_of(tmp_path / "none.pkl")
 
 
 def test_a_file_that_is_nothing_of_this_is_refused(tmp_path):
