@@ -1,0 +1,201 @@
+"""The zip of a project: JSON, arrays as safetensors, pictures as PNG. Written whole or not at all.
+
+What is read is untrusted: nothing is unpacked to the disk, every size is bounded before it is read, and
+only the names that a project has are let in.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import struct
+import zipfile
+import zlib
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from models.latents import Values
+from renderer.errors import LoadError
+from renderer.files import atomic_write
+from splatviz_app.projects.frozen_json import Misfit, checked_values
+
+PNG = b"\x89PNG\r\n\x1a\n"
+LARGEST_PICTURE = 1024  # px on a side, of a thumbnail
+
+_JSON, _ARRAYS, _THUMBNAIL = "project.json", "arrays.safetensors", "thumbnail.png"
+_NAMES = re.compile(r"project\.json|arrays\.safetensors|thumbnail\.png|pictures/\d{1,6}\.png")
+_MOST_BYTES = {_JSON: 2**26, _ARRAYS: 2**28}  # unpacked
+_MOST_PICTURE_BYTES = 2**22
+_MOST_FILE_BYTES = 2**28
+_LONG_AGO = (1980, 1, 1, 0, 0, 0)  # a zip's first day: equal projects are equal files
+_AGAIN = "Copy or save it again, or open another."
+
+
+@dataclass
+class ArchiveStore:
+    """Arrays and bytes on their way into an archive or out of it. Each content is kept once."""
+
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    pictures: dict[str, bytes] = field(default_factory=dict)
+    _names: dict[object, str] = field(default_factory=dict)  # by content
+
+    def put_array(self, values: Values) -> Any:
+        """Keep an array as float32."""
+        name = self._names.setdefault(values, f"array {len(self._names)}")
+        self.arrays[name] = values.array()
+        return {"array": name}
+
+    def array(self, kept: Any) -> Values:
+        """Find an array again."""
+        found = self._found(kept, "array", np.float32)
+        return checked_values(found.shape, np.ascontiguousarray(found, "<f4").tobytes())
+
+    def put_bytes(self, content: bytes) -> Any:
+        """Keep bytes; a PNG becomes a file that any program can show."""
+        if content.startswith(PNG):
+            name = self._names.setdefault(content, f"pictures/{len(self.pictures)}.png")
+            self.pictures[name] = content
+            return {"picture": name}
+        name = self._names.setdefault(content, f"bytes {len(self._names)}")
+        self.arrays[name] = np.frombuffer(content, np.uint8)
+        return {"bytes": name}
+
+    def content(self, kept: Any) -> bytes:
+        """Find bytes again."""
+        if isinstance(kept, dict) and isinstance(kept.get("picture"), str):
+            if kept["picture"] not in self.pictures:
+                raise Misfit("names a picture that is missing")
+            return self.pictures[kept["picture"]]
+        return self._found(kept, "bytes", np.uint8).tobytes()
+
+    def _found(self, kept: Any, sort: str, dtype: type) -> np.ndarray:
+        name = kept.get(sort) if isinstance(kept, dict) else None
+        found = self.arrays.get(name) if isinstance(name, str) else None
+        if found is None or found.dtype != dtype:
+            raise Misfit(f"names {'an array' if sort == 'array' else 'bytes'} that is missing")
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Archive:
+    """What a project's zip holds."""
+
+    entry: dict[str, Any]
+    store: ArchiveStore
+    thumbnail: bytes = b""  # PNG
+
+
+def write_archive(path: str | os.PathLike[str], archive: Archive) -> None:
+    """Write the zip atomically.
+
+    Raises:
+        SaveError: It cannot be written; what was there before is untouched.
+    """
+    text = json.dumps(archive.entry, ensure_ascii=False, allow_nan=False, indent=1)
+    files = {_JSON: text.encode(), _ARRAYS: safetensors.numpy.save(archive.store.arrays)}
+    files |= archive.store.pictures
+    if archive.thumbnail:
+        files[_THUMBNAIL] = archive.thumbnail
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as file:
+        for name, content in files.items():
+            how = zipfile.ZIP_STORED if name.endswith(".png") else zipfile.ZIP_DEFLATED
+            info = zipfile.ZipInfo(name, _LONG_AGO)
+            file.writestr(info, content, how)
+    with atomic_write(path) as target:
+        target.write(packed.getbuffer())
+
+
+def read_archive(path: str | os.PathLike[str]) -> Archive:
+    """Read a project's zip.
+
+    Raises:
+        LoadError: It is missing, damaged, too large, or no project.
+    """
+    files = _unpacked(path)
+    try:
+        entry = json.loads(files[_JSON])
+        arrays = safetensors.numpy.load(files[_ARRAYS]) if _ARRAYS in files else {}
+    except (ValueError, RecursionError) as error:
+        raise LoadError(path, f"is damaged: its text cannot be read. {_AGAIN}") from error
+    except (safetensors.SafetensorError, KeyError, TypeError, AttributeError) as error:
+        raise LoadError(path, f"is damaged: its arrays cannot be read. {_AGAIN}") from error
+    if not isinstance(entry, dict):
+        raise LoadError(path, f"is damaged: its text is no project. {_AGAIN}")
+    pictures = {name: content for name, content in files.items() if name.startswith("pictures/")}
+    for name, content in files.items():
+        if name.endswith(".png") and not is_thumbnail(content):
+            raise LoadError(path, f"is damaged: {name} is no picture of a project. {_AGAIN}")
+    return Archive(entry, ArchiveStore(arrays, pictures), files.get(_THUMBNAIL, b""))
+
+
+def read_thumbnail(path: str | os.PathLike[str]) -> bytes:
+    """Read a project's picture alone, a PNG; empty if it has none.
+
+    Raises:
+        LoadError: As `read_archive`.
+    """
+    content = _unpacked(path, only=_THUMBNAIL).get(_THUMBNAIL, b"")
+    return content if is_thumbnail(content) else b""
+
+
+def is_thumbnail(content: bytes) -> bool:
+    """Whether bytes are a PNG of at most `LARGEST_PICTURE` px on a side, as far as its header tells."""
+    if not content.startswith(PNG) or content[12:16] != b"IHDR" or len(content) < 24:
+        return False
+    return all(0 < side <= LARGEST_PICTURE for side in struct.unpack(">II", content[16:24]))
+
+
+def _unpacked(path: str | os.PathLike[str], only: str = "") -> dict[str, bytes]:
+    """Read all files of a zip, or one of them if it is there, each within its bound."""
+    try:
+        if os.path.getsize(path) > _MOST_FILE_BYTES:
+            raise LoadError(path, f"is too large for a project. {_AGAIN}")
+        with zipfile.ZipFile(path) as file:
+            _refuse_strange(path, file)
+            names = [name for name in file.namelist() if only in ("", name)]
+            return {name: _content(path, file, name) for name in names}
+    except FileNotFoundError as error:
+        raise LoadError(path, "does not exist. It may have been moved or renamed.") from error
+    except IsADirectoryError as error:
+        raise LoadError(path, "is a folder. Choose a .splathead file.") from error
+    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError) as error:
+        raise LoadError(path, f"is damaged, or no project of Splathead. {_AGAIN}") from error
+    except OSError as error:
+        raise LoadError(path, f"cannot be read ({error.strerror}). Check its rights.") from error
+    except (RuntimeError, ValueError) as error:  # encrypted, a way of packing unknown here
+        raise LoadError(path, f"was not written by Splathead ({error}). {_AGAIN}") from error
+
+
+def _refuse_strange(path: str | os.PathLike[str], file: zipfile.ZipFile) -> None:
+    """Stop before a zip that is no project, or none that can be trusted."""
+    names = file.namelist()
+    strange = next((name for name in names if not _NAMES.fullmatch(name)), None)
+    if strange is not None:
+        shown = ascii(strange[:40])
+        raise LoadError(path, f"holds {shown}, which no project does. Save it again.")
+    if len(set(names)) != len(names):
+        raise LoadError(path, f"holds two files of one name. {_AGAIN}")
+    if _JSON not in names:
+        raise LoadError(path, "is a zip, but no project of Splathead. Open another file.")
+    total = sum(info.file_size for info in file.infolist())
+    for info in file.infolist():
+        if info.file_size > _MOST_BYTES.get(info.filename, _MOST_PICTURE_BYTES):
+            raise LoadError(path, f"is too large: {info.filename} has {info.file_size:,} bytes.")
+    if total > 2 * _MOST_FILE_BYTES:
+        raise LoadError(path, f"is too large: it unpacks to {total:,} bytes. {_AGAIN}")
+
+
+def _content(path: str | os.PathLike[str], file: zipfile.ZipFile, name: str) -> bytes:
+    bound = _MOST_BYTES.get(name, _MOST_PICTURE_BYTES)
+    with file.open(name) as entry:
+        content = entry.read(bound + 1)  # its directory may say too little
+    if len(content) > bound:
+        raise LoadError(path, f"is too large: {name} has more than {bound:,} bytes. {_AGAIN}")
+    return content

@@ -1,0 +1,167 @@
+"""What a project says: the document, and which model it needs. Its JSON has a version.
+
+A field that is added to a value gets a default and needs no new version; whoever renames or removes one
+raises `FORMAT` and adds a step to `MIGRATIONS`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from renderer.rasterize import MAX_SIDE
+from renderer.tonemap import COLORMAPS
+from splatviz_app import controls
+from splatviz_app.document import Document
+from splatviz_app.projects.frozen_json import Misfit, Store, decode, encode
+from splatviz_app.scenes import Scene
+
+FORMAT = 1
+VERSION = "splathead_project"  # the name of the format's number in the JSON
+
+# From the JSON of a version to that of the next: {1: one_to_two, …}.
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+
+_PROGRAM = Path(__file__).resolve().parent.parent.parent
+_LAST_SEED = 2**32 - 1
+_LARGEST_SPLATS = 100.0  # times their size
+_COLOR_LIMIT = 100.0
+
+
+class LaterVersion(Misfit):
+    """Written by a later version of this program."""
+
+
+@dataclass(frozen=True)
+class ModelReference:
+    """Where a scene's file was, and how to know it again. Any of the places may be empty."""
+
+    # Its name, for the eye.
+    name: str
+    # SHA-256: of a generator's weights (weights_hash), of any other file's bytes; empty if not known.
+    fingerprint: str = ""
+    # The way to it from the project's folder, with slashes.
+    beside: str = ""
+    # The way to it from the root.
+    path: str = ""
+    # The way to it from the program's folder: of what comes with the program.
+    program: str = ""
+
+
+@dataclass(frozen=True)
+class Content:
+    """All of a project. The scene's own path is only a name: `model` says where it is."""
+
+    document: Document = field(default_factory=Document)
+    model: ModelReference | None = None
+    # The project that the document was opened from: of an autosave only.
+    origin: str = ""
+
+
+def content_of(
+    document: Document, fingerprint: str, project: Path | None, origin: str = ""
+) -> Content:
+    """Make a project of a document.
+
+    Args:
+        document: What is kept.
+        fingerprint: Of the open head or generator; empty if it is not known.
+        project: The file it is for. If None it travels alone: no folder is named, since that says
+            more of a user than a picture should.
+        origin: For `Content.origin`.
+    """
+    scene = document.scene
+    if scene is None:
+        return Content(document, None, origin)
+    document = replace(document, scene=replace(scene, path=Path(scene.path).name, changed=0))
+    return Content(document, _reference(Path(scene.path), fingerprint, project), origin)
+
+
+def to_json(content: Content, store: Store) -> dict[str, Any]:
+    """Write a project as JSON; arrays and bytes go to the store."""
+    return {VERSION: FORMAT, **encode(content, Content, store)}
+
+
+def from_json(entry: dict[str, Any], store: Store) -> Content:
+    """Read a project of this version or an older one.
+
+    Raises:
+        LaterVersion: It is of a later version.
+        Misfit: It is no project.
+    """
+    entry = dict(entry)
+    version = entry.pop(VERSION, None)
+    if type(version) is not int or version < 1:
+        raise Misfit("it does not say its version")
+    if version > FORMAT:
+        raise LaterVersion("it was written by a later version of Splathead")
+    for older in range(version, FORMAT):
+        try:
+            entry = MIGRATIONS[older](entry)
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+            raise Misfit(f"it is no project of version {older}") from error
+    content = decode(entry, Content, store, "the project")
+    assert isinstance(content, Content)
+    if (content.document.scene is None) != (content.model is None):
+        raise Misfit("the project does not say which model it needs")
+    return replace(content, document=_within_bounds(content.document))
+
+
+def places(reference: ModelReference, folder: Path) -> list[Path]:
+    """Where a model may be, the likeliest first.
+
+    Args:
+        reference: What the project says.
+        folder: Of the project.
+    """
+    found = []
+    if reference.program:
+        found.append(_PROGRAM / reference.program)
+    if reference.beside:
+        found.append(folder / reference.beside)
+    if reference.path and not reference.path.startswith(("//", "\\\\")):
+        # Not on another computer: asking there, a file from elsewhere could learn who opened it.
+        found.append(Path(reference.path))
+    found.append(folder / Path(reference.name).name)
+    return list(dict.fromkeys(Path(os.path.normpath(place)) for place in found))
+
+
+def located(scene: Scene, path: Path, changed: int) -> Scene:
+    """The scene of a project in the file where it was found."""
+    return replace(scene, path=str(path.absolute()), changed=changed)
+
+
+def _reference(path: Path, fingerprint: str, project: Path | None) -> ModelReference:
+    plain = ModelReference(path.name, fingerprint)
+    if path.is_relative_to(_PROGRAM):
+        return replace(plain, program=path.relative_to(_PROGRAM).as_posix())
+    if project is None:
+        return plain
+    try:
+        beside = Path(os.path.relpath(path, project.absolute().parent)).as_posix()
+    except ValueError:  # on another drive
+        beside = ""
+    return replace(plain, beside=beside, path=str(path))
+
+
+def _within_bounds(document: Document) -> Document:
+    """Bring the camera into its range, and refuse what a panel could never have set.
+
+    Raises:
+        Misfit: A number is out of all bounds.
+    """
+    view = document.view
+    allowed = {
+        "latent.seed": 0 <= document.latent.seed <= _LAST_SEED,
+        "view.resolution": 0 <= view.resolution <= MAX_SIDE,
+        "view.splat_scale": 0 < view.splat_scale <= _LARGEST_SPLATS,
+        "view.background": all(abs(part) <= _COLOR_LIMIT for part in view.background),
+        "view.colormap": view.colormap in COLORMAPS,
+    }
+    for name, is_allowed in allowed.items():
+        if not is_allowed:
+            raise Misfit(f"the project's {name} is out of its range")
+    return replace(document, rig=controls.limited(document.rig))
