@@ -177,7 +177,12 @@ class CgsConfig:
     @property
     def splats(self) -> int:
         """How many splats a head has."""
-        return self.points * sum(ACCUMULATED[: self.levels])
+        return sum(self.level_sizes)
+
+    @property
+    def level_sizes(self) -> tuple[int, ...]:
+        """How many splats each level of the tree has, coarse to fine: a head is made in that order."""
+        return tuple(self.points * nodes for nodes in ACCUMULATED[: self.levels])
 
     @property
     def placement(self) -> Placement:

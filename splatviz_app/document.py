@@ -8,8 +8,10 @@ from models.latents import LatentSettings
 from renderer.camera import OrbitRig
 from splatviz_app.bookmarks import Bookmark
 from splatviz_app.directions import Palette
+from splatviz_app.edits.stack import NO_EDITS, EditStack
 from splatviz_app.pipeline import ViewSettings
 from splatviz_app.scenes import Scene
+from splatviz_app.selection import Selection
 
 
 @dataclass(frozen=True)
@@ -20,9 +22,13 @@ class Document:
     latent: LatentSettings = field(default_factory=LatentSettings)
     rig: OrbitRig = field(default_factory=OrbitRig)
     view: ViewSettings = field(default_factory=ViewSettings)
+    # Splats of the head that is shown.
+    selection: Selection | None = None
     # One for each generator that directions were laid out for.
     palettes: tuple[Palette, ...] = ()
     # Heads that are kept, of any generator.
     bookmarks: tuple[Bookmark, ...] = ()
     # The head that Reset goes back to.
     checkpoint: Bookmark | None = None
+    # What is done to the head before it is drawn.
+    edits: EditStack = NO_EDITS

@@ -83,7 +83,7 @@ def save_head(
 
     Args:
         pipeline: Makes the head.
-        request: Which head; its camera and view are not used.
+        request: Which head and which edits of it; its view is not used.
         path: The wished name; a number is added if it is taken.
         profile: A key of `PROFILES`.
 
@@ -91,7 +91,7 @@ def save_head(
         SaveError: The file cannot be written.
     """
     yield Step(0, 2, "Making the head")
-    gaussians = pipeline.gaussians(replace(request, precision="float32"))
+    gaussians = pipeline.edited(replace(request, precision="float32")).gaussians
     yield Step(1, 2, f"Writing {gaussians.count:,} splats")
     path = unused_name(path)
     dropped = write_ply(path, gaussians, PROFILES[profile])

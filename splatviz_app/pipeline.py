@@ -1,7 +1,7 @@
-"""A request to a picture: head, splats, activation, rasterization, bytes.
+"""A request to a picture: head, splats, edits, activation, rasterization, bytes.
 
-Each stage remembers the key of its last result, so moving the camera repeats only the last two, and a
-new latent all but the first.
+Each stage remembers the key of its last result, so moving the camera repeats only the last two, an edit
+the last four, and a new latent all but the first.
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, Literal, TypeVar, get_args
 
 import numpy as np
 import torch
 
-from models.generator import HeadGenerator
+from models.generator import CgsGenerator, HeadGenerator
 from models.latents import LatentPlane, LatentSettings, latent_to_w, refuse_foreign
 from renderer.camera import OrbitRig, Vector
 from renderer.gaussians import Gaussians
@@ -28,7 +29,14 @@ from renderer.rasterize import (
     rasterize,
 )
 from renderer.tonemap import Mode, false_color, normalized_depth, over_checker, to_bytes
+from splatviz_app.edits.apply import apply_edits
+from splatviz_app.edits.errors import EditError
+from splatviz_app.edits.runner import ScriptRunner
+from splatviz_app.edits.splats import EditedSplats
+from splatviz_app.edits.stack import NO_EDITS, EditStack
+from splatviz_app.edits.values import EditContext
 from splatviz_app.scenes import Library, OpenedGenerator, Scene, drawing_device
+from splatviz_app.selection import Selection, selected_rows, tinted
 
 Color = tuple[float, float, float]
 Precision = Literal["float32", "fast"]
@@ -53,6 +61,8 @@ class ViewSettings:
     splat_scale: float = 1.0
     # Height of the picture in px; 0 follows the window.
     resolution: int = 0
+    # Tint the selected splats; never in what is saved.
+    highlight: bool = True
 
 
 @dataclass(frozen=True)
@@ -66,6 +76,9 @@ class RenderRequest:
     size: tuple[int, int]  # width, height in px
     precision: Precision = "float32"
     backend: BackendName | None = None  # None for the fastest
+    edits: EditStack = NO_EDITS  # only what shows: `EditStack.effective`
+    time: float = 0.0  # seconds, of what moves by itself; 0 where nothing does
+    selection: Selection | None = None  # tinted in the picture; scripts may read it
 
 
 @dataclass(frozen=True)
@@ -89,6 +102,9 @@ class RenderResult:
     summary: SceneSummary
     backend: BackendName
     seconds: dict[str, float]  # per stage; a stage that was kept is absent
+    # What was drawn and what came of it, for questions about the picture; nobody writes to them.
+    splats: EditedSplats
+    rendered: Rendered
 
 
 class LastValue(Generic[T]):
@@ -124,7 +140,11 @@ class Pipeline:
         }
         self._plane = LastValue(self._map_plane)
         self._splats = LastValue(self._make_splats)
+        self._edited = LastValue(self._edit)
+        self._refused: tuple[tuple[Hashable, ...], EditError] | None = None  # key of a failed edit
         self._active = LastValue(self._activate)
+        self._highlighted = LastValue(_highlight)
+        self.scripts = ScriptRunner()
 
     def warm_up(self) -> None:
         """Load what the first picture needs, where that is a matter of moments.
@@ -144,9 +164,14 @@ class Pipeline:
             SplatheadError: The head cannot be opened, made or drawn; the sentence says why.
         """
         stages: dict[str, LastValue] = {"synthesize": self._splats, "activate": self._active}
+        if request.edits.edits:
+            stages["edit"] = self._edited
         for stage in stages.values():
             stage.seconds = 0.0
         active, summary = self.active(request)
+        splats = self.edited(request)
+        if request.selection is not None and request.view.highlight:
+            active = self._highlighted(active, splats, request.selection)
         begin = time.perf_counter()
         rendered = self.draw(request, active)
         drawn = time.perf_counter()
@@ -163,11 +188,33 @@ class Pipeline:
             summary=summary,
             backend=_backend(request),
             seconds=seconds,
+            splats=splats,
+            rendered=rendered,
         )
 
     def gaussians(self, request: RenderRequest) -> Gaussians:
-        """The head itself, before activation: what is saved."""
+        """The head itself, before edits and activation."""
         return self._splats(request.scene, request.latent, request.precision)
+
+    def edited(self, request: RenderRequest) -> EditedSplats:
+        """The head after its edits, before activation: what is saved.
+
+        Raises:
+            EditError: An edit cannot be applied. It is not tried again until something changes.
+        """
+        key = _edit_key(request)
+        if self._refused is not None and self._refused[0] == key:
+            raise self._refused[1]
+        self.gaussians(request)
+        try:
+            return self._edited(*key)
+        except EditError as error:
+            self._refused = (key, error)
+            raise
+
+    def try_again(self) -> None:
+        """Apply an edit that failed once more with the next request."""
+        self._refused = None
 
     @torch.no_grad()
     def w(self, request: RenderRequest) -> torch.Tensor:
@@ -190,15 +237,14 @@ class Pipeline:
         """
         other = Pipeline(self._library)
         other._networks = self._networks
+        other.scripts = self.scripts
         return other
 
     def active(self, request: RenderRequest) -> tuple[ActiveSplats, SceneSummary]:
         """The head after activation, at the view's splat scale."""
-        self.gaussians(request)
+        self.edited(request)
         return self._active(
-            request.scene,
-            request.latent,
-            request.precision,
+            _edit_key(request),
             request.view.splat_scale,
             device_of(_backend(request), drawing_device()),
         )
@@ -252,16 +298,40 @@ class Pipeline:
             refuse_foreign(latent, opened.fingerprint)
         return latent_to_w(self._plane(scene, latent.seed), latent)
 
-    @torch.no_grad()
-    def _activate(
+    def _edit(
         self,
         scene: Scene,
         latent: LatentSettings | None,
         precision: Precision,
-        splat_scale: float,
-        device: torch.device,
-    ) -> tuple[ActiveSplats, SceneSummary]:
+        edits: EditStack,
+        time: float,
+        seen: tuple[OrbitRig | None, Selection | None],
+    ) -> EditedSplats:
+        rig, selection = seen
         gaussians = self._splats(scene, latent, precision)
+        context = EditContext(
+            self.scripts,
+            (rig or OrbitRig()).camera(),
+            time,
+            edits.slider_values(time),
+            partial(selected_rows, selection),
+        )
+        return apply_edits(gaussians, self._level_sizes(scene, gaussians), edits, context)
+
+    def _level_sizes(self, scene: Scene, gaussians: Gaussians) -> tuple[int, ...]:
+        """How many splats each level of the generator makes; one level for a head from a file."""
+        opened = self._library[scene]
+        if isinstance(opened, OpenedGenerator):
+            generator = opened.loaded.generator
+            if isinstance(generator, CgsGenerator) and generator.config.splats == gaussians.count:
+                return generator.config.level_sizes
+        return (gaussians.count,)
+
+    @torch.no_grad()
+    def _activate(
+        self, edit_key: tuple[Hashable, ...], splat_scale: float, device: torch.device
+    ) -> tuple[ActiveSplats, SceneSummary]:
+        gaussians = self._edited(*edit_key).gaussians
         active = activate(gaussians).to(device)
         if splat_scale != 1:
             active.scales.mul_(splat_scale)
@@ -283,6 +353,24 @@ def compose(rendered: Rendered, view: ViewSettings) -> torch.Tensor:
     if view.mode == "depth":
         return false_color(normalized_depth(rendered), view.colormap, view.invert)
     return over_checker(rendered) if view.checker else rendered.color
+
+
+def _edit_key(request: RenderRequest) -> tuple[Hashable, ...]:
+    """All that the edited head depends on: the camera and the selection only where a script looks at them."""
+    edits = request.edits
+    seen = (
+        request.rig if edits.uses_camera else None,
+        request.selection if edits.uses_selection else None,
+    )
+    return (request.scene, request.latent, request.precision, edits, request.time, seen)
+
+
+def _highlight(active: ActiveSplats, splats: EditedSplats, selection: Selection) -> ActiveSplats:
+    """Tint the selected splats."""
+    rows = selected_rows(selection, splats)
+    if active.dropped:
+        rows = rows[splats.gaussians.to(dtype=torch.float32).finite()]
+    return tinted(active, rows.to(active.means.device)) if bool(rows.any()) else active
 
 
 def _backend(request: RenderRequest) -> BackendName:
