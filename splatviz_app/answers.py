@@ -262,6 +262,7 @@ class _ShortRepr(reprlib.Repr):
     def __init__(self) -> None:
         super().__init__()
         self.maxother = self.maxstring = _LONGEST
+        self.maxlist = self.maxtuple = self.maxset = self.maxdict = 24
         self.maxlevel = 3
 
     def repr1(self, x: Any, level: int) -> str:

@@ -14,6 +14,7 @@ from splatviz_app.controls import Inertia, choose_size
 from splatviz_app.directions import Palette, palette_for, with_palette
 from splatviz_app.document import Document
 from splatviz_app.engine import Engine, Job, JobState, Work
+from splatviz_app.evaluation import Evaluator
 from splatviz_app.export import SavedFile
 from splatviz_app.history import History
 from splatviz_app.log import Log
@@ -36,6 +37,7 @@ from splatviz_app.scenes import (
     open_scene,
     scene_for,
 )
+from splatviz_app.selection import Selection
 from splatviz_app.textures import Textures
 
 
@@ -67,6 +69,8 @@ class Session:
         self.log = Log()
         self.picture: Picture | None = None
         self.textures = Textures()
+        self.evaluator = Evaluator()
+        self.select_through = False  # whether a rectangle selects hidden splats as well
         self.viewport = (512, 512)  # px, set by the viewport panel
         self.hand_is_busy = False  # whether a mouse button or a widget is held, set by the window
         self.busy_until = 0.0  # time.monotonic() seconds: a turning wheel counts as a hand
@@ -125,6 +129,15 @@ class Session:
         palettes = self.document.palettes
         if palette != palette_for(palettes, palette.weights):
             self.document = replace(self.document, palettes=with_palette(palettes, palette))
+
+    @property
+    def selection(self) -> Selection | None:
+        """Which splats are selected; None if none are."""
+        return self.document.selection
+
+    @selection.setter
+    def selection(self, selection: Selection | None) -> None:
+        self.document = replace(self.document, selection=selection)
 
     @property
     def scene(self) -> Scene | None:
@@ -234,6 +247,7 @@ class Session:
             size=choose_size(self.full_size, self._full_seconds, moving),
             precision=self._precision(moving),
             backend=self.preferences.backend,
+            selection=self.selection,
         )
 
     @property
@@ -305,6 +319,8 @@ class Session:
         if not opened.show:
             return
         self._follow_change(opened.scene)
+        if opened.scene != self.scene:  # its splats are others
+            self.selection = None
         self.document = replace(self.document, scene=opened.scene)
         self._leave_out_foreign()
         if self.engine.frame is None:  # an empty window is nothing to go back to
