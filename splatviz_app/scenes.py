@@ -19,6 +19,7 @@ import torch
 
 from models.checkpoint import CheckpointSummary, LoadedGenerator, load_steps
 from models.directions import Direction, read_directions, shipped_directions, weights_hash
+from models.zoo import DEMO_GENERATOR
 from renderer.errors import LoadError
 from renderer.formats import READERS, read_head
 from renderer.formats.frames import Frame
@@ -27,6 +28,8 @@ from renderer.rasterize import default_backend
 from splatviz_app.engine import Progress, Step
 
 SAMPLE_HEAD = Path(__file__).resolve().parent.parent / "examples" / "sample_head.ply"
+# What comes with the program, under the names that panels show; the first there is opens by itself.
+BUILT_IN = {"Demo generator": DEMO_GENERATOR, "Sample head": SAMPLE_HEAD}
 GENERATOR_SUFFIXES = (".pkl", ".safetensors")
 HEAD_SUFFIXES = tuple(READERS)
 SUFFIXES = GENERATOR_SUFFIXES + HEAD_SUFFIXES
@@ -106,6 +109,21 @@ def scene_for(path: str | Path) -> Scene:
         path,
         f"is not a head this program can open. Choose a file that ends in {', '.join(SUFFIXES)}.",
     )
+
+
+def first_head() -> Path:
+    """What is opened when nothing is asked for: the first of `BUILT_IN` that is there."""
+    return next((path for path in BUILT_IN.values() if path.exists()), SAMPLE_HEAD)
+
+
+def title_of(path: str | Path) -> str:
+    """Name a file as panels do: what comes with the program by its title, others by their name."""
+    return next((name for name, own in BUILT_IN.items() if own == Path(path)), Path(path).name)
+
+
+def is_built_in(path: str | Path) -> bool:
+    """Say whether a file comes with the program, so that no list need remember it."""
+    return Path(path) in BUILT_IN.values()
 
 
 def drawing_device() -> torch.device:

@@ -17,8 +17,11 @@ from splatviz_app.scenes import (
     OpenedPly,
     PlyHead,
     compile_rasterizer,
+    first_head,
+    is_built_in,
     open_scene,
     scene_for,
+    title_of,
 )
 from tests.conftest import some_splats
 
@@ -60,6 +63,29 @@ def test_the_users_folder_may_be_written_with_a_tilde(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
 
     assert scene_for("~/head.ply").path == str(tmp_path / "head.ply")
+
+
+def test_the_first_head_that_comes_with_the_program_and_is_there_opens_by_itself(
+    monkeypatch, tmp_path, head_ply
+):
+    demo = tmp_path / "generator.safetensors"
+    monkeypatch.setattr(scenes, "BUILT_IN", {"Demo generator": demo, "Sample head": head_ply})
+    assert first_head() == head_ply
+
+    demo.touch()
+
+    assert first_head() == demo
+
+
+def test_what_comes_with_the_program_has_a_title_and_other_files_their_name(head_ply):
+    assert [title_of(path) for path in scenes.BUILT_IN.values()] == [
+        "Demo generator",
+        "Sample head",
+    ]
+    assert title_of(scene_for(scenes.SAMPLE_HEAD).path) == "Sample head"
+    assert title_of(head_ply) == head_ply.name
+    assert is_built_in(str(scenes.SAMPLE_HEAD))
+    assert not is_built_in(head_ply)
 
 
 def test_the_same_file_is_the_same_scene_until_it_changes(head_ply):
