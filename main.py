@@ -97,6 +97,8 @@ def _new_session(arguments: Arguments) -> Session:
     from models.latents import LatentSettings
     from renderer.camera import OrbitRig
     from splatviz_app import controls
+    from splatviz_app.edits.code_history import CodeHistory
+    from splatviz_app.edits.desk import EditDesk
     from splatviz_app.preferences import Preferences, load_preferences
     from splatviz_app.session import new_session
 
@@ -104,6 +106,8 @@ def _new_session(arguments: Arguments) -> Session:
     if arguments.backend is not None:
         preferences = replace(preferences, backend=arguments.backend)
     session = new_session(preferences)
+    if arguments.fresh:
+        session.editing = EditDesk(CodeHistory(None))
     _check_latent(arguments)
     x, y = arguments.at
     session.latent = LatentSettings(

@@ -19,6 +19,7 @@ PrecisionChoice = Literal["auto", "float32", "fast"]
 PRECISIONS: tuple[PrecisionChoice, ...] = get_args(PrecisionChoice)
 
 _RECENT_LIMIT = 12
+SHORTEST_SCRIPT, LONGEST_SCRIPT = 0.1, 600.0  # seconds that a script may be given
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,9 @@ class Preferences:
     runs_folder: str = ""
     # The head model that synthetic heads are made from; empty while there is none.
     head_model: str = ""
+
+    # How long a script may run, seconds; then it is stopped.
+    script_seconds: float = 2.0
 
     def with_recent(self, path: str) -> Preferences:
         """Put a file at the top of the recent ones."""
@@ -103,6 +107,7 @@ def _from_json(stored: dict[str, object]) -> Preferences:
         recent=tuple(p for p in recent if isinstance(p, str)) if isinstance(recent, list) else (),
         backend=backend if backend in BACKENDS else None,
         precision=precision if precision in PRECISIONS else plain.precision,
+        script_seconds=_seconds(stored.get("script_seconds")),
         save_folder=_text(stored.get("save_folder")),
         runs_folder=_text(stored.get("runs_folder")),
         head_model=_text(stored.get("head_model")),
@@ -111,3 +116,10 @@ def _from_json(stored: dict[str, object]) -> Preferences:
 
 def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
+
+
+def _seconds(value: object) -> float:
+    plain = Preferences().script_seconds
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return plain
+    return float(value) if SHORTEST_SCRIPT <= value <= LONGEST_SCRIPT else plain

@@ -13,6 +13,10 @@ from renderer.errors import SplatheadError
 from splatviz_app.controls import Inertia, choose_size
 from splatviz_app.directions import Palette, palette_for, with_palette
 from splatviz_app.document import Document
+from splatviz_app.edits.code_history import CodeHistory
+from splatviz_app.edits.desk import EditDesk
+from splatviz_app.edits.errors import EditError
+from splatviz_app.edits.stack import EditStack
 from splatviz_app.engine import Engine, Job, JobState, Work
 from splatviz_app.evaluation import Evaluator
 from splatviz_app.export import SavedFile
@@ -25,7 +29,7 @@ from splatviz_app.pipeline import (
     RenderResult,
     ViewSettings,
 )
-from splatviz_app.preferences import Preferences
+from splatviz_app.preferences import Preferences, config_folder
 from splatviz_app.scenes import (
     SUFFIXES,
     GanHead,
@@ -66,6 +70,7 @@ class Session:
         self.preferences = preferences or Preferences()
         self.document = Document()
         self.history = History(self.document)
+        self.editing = EditDesk(CodeHistory(config_folder()))
         self.log = Log()
         self.picture: Picture | None = None
         self.textures = Textures()
@@ -138,6 +143,15 @@ class Session:
     @selection.setter
     def selection(self, selection: Selection | None) -> None:
         self.document = replace(self.document, selection=selection)
+
+    @property
+    def edits(self) -> EditStack:
+        """What is done to the head before it is drawn."""
+        return self.document.edits
+
+    @edits.setter
+    def edits(self, edits: EditStack) -> None:
+        self.document = replace(self.document, edits=edits)
 
     @property
     def scene(self) -> Scene | None:
@@ -218,27 +232,41 @@ class Session:
         for job in self.engine.take_finished():
             self._conclude(job)
         self._notice_failure()
+        self.editing.advance(self.edits, seconds)
+        self.pipeline.scripts.seconds = self.preferences.script_seconds
         self.history.settle(self.document, self.hand_is_busy or self.inertia.moves)
         # Once settled nothing differs: a click or a word that is typed is no reason for a coarse picture.
-        self._refresh(moving=self.document != self.history.present)
+        self._refresh(moving=self.document != self.history.present or self.moves_by_itself)
 
     @property
     def is_settled(self) -> bool:
         """Whether what is shown, a picture or its failure, is final for the present document."""
-        if self.opening is not None or self.engine.jobs or self.engine.is_drawing:
+        if self.opening is not None or self.engine.jobs:
             return False
         request, frame = self.request(), self.engine.frame
         if request is None:
             return self.scene is None or self.scene == self._unopenable
         failed = self.engine.failure is not None
+        if self.moves_by_itself and frame is not None:  # no picture is the last: any of its moments will do
+            return failed or frame.request == replace(
+                request, time=frame.request.time, size=frame.request.size
+            )
+        if self.engine.is_drawing:
+            return False
         return request == self._sent and (
             failed or (frame is not None and frame.request == request)
         )
+
+    @property
+    def moves_by_itself(self) -> bool:
+        """Whether the head changes as time goes by."""
+        return self.editing.moves(self.edits)
 
     def request(self, moving: bool = False) -> RenderRequest | None:
         """What to draw now; None if nothing is open."""
         if self.scene is None or self.opened is None:
             return None
+        edits = self.editing.shown(self.edits)
         return RenderRequest(
             scene=self.scene,
             latent=self.latent if isinstance(self.scene, GanHead) else None,
@@ -247,6 +275,8 @@ class Session:
             size=choose_size(self.full_size, self._full_seconds, moving),
             precision=self._precision(moving),
             backend=self.preferences.backend,
+            edits=edits,
+            time=self.editing.time_of(edits),
             selection=self.selection,
         )
 
@@ -368,6 +398,9 @@ class Session:
         failure = self.engine.failure
         if failure is self._failure:
             return
+        typing = time.monotonic() < self.busy_until
+        if failure is not None and isinstance(failure.error, EditError) and typing:
+            return  # the panel marks it; the banner waits until the hand rests
         self._failure = failure
         if failure is None:
             self.banner = ""

@@ -310,7 +310,7 @@ class _Window:
         session.hand_is_busy = held or now < session.busy_until
         session.update(now - self._last_frame)
         self._last_frame = now
-        if session.inertia.moves:
+        if session.inertia.moves or session.moves_by_itself:
             hello_imgui.request_refresh()
         if session.wants_quit:
             hello_imgui.get_runner_params().app_shall_exit = True
