@@ -7,6 +7,7 @@ from typing import get_args
 
 from splatviz_app.edits.namespace import Value
 from splatviz_app.edits.script import Script
+from splatviz_app.edits.selected import DeleteSelected
 from splatviz_app.edits.tools import (
     CropBox,
     CropSphere,
@@ -36,6 +37,7 @@ AnyEdit = (
     | DeleteLevels
     | DeleteBySize
     | DeleteByOpacity
+    | DeleteSelected
 )
 KINDS: tuple[type[AnyEdit], ...] = get_args(AnyEdit)
 

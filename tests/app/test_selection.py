@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from renderer.camera import OrbitRig
+from renderer.formats.ply import write_ply
 from renderer.rasterize import activate, rasterize
+from splatviz_app.edits.errors import EditError
+from splatviz_app.edits.runner import ScriptRunner
+from splatviz_app.edits.selected import DeleteSelected
 from splatviz_app.edits.splats import EditedSplats
+from splatviz_app.edits.stack import EditStack
+from splatviz_app.edits.values import CodeEdit, EditContext
+from splatviz_app.export import PictureOptions, save_picture
+from splatviz_app.pipeline import Pipeline, RenderRequest, RenderResult, ViewSettings
+from splatviz_app.preferences import Preferences
+from splatviz_app.projects.frozen_json import InlineStore, Misfit, decode, encode
+from splatviz_app.scenes import Library, OpenedPly, PlyHead, drawing_device
 from splatviz_app.selection import (
     Rectangle,
     Selection,
@@ -20,9 +34,11 @@ from splatviz_app.selection import (
     selection_of,
     tinted,
 )
+from splatviz_app.session import new_session
 from tests.conftest import some_splats
 
 N = 11  # not a multiple of eight
+W, H = 40, 24  # px
 
 
 def some(*numbers: int, count: int = N) -> Selection:
@@ -125,9 +141,170 @@ def test_the_tint_colours_the_selected_splats_and_no_others(bases):
     assert shown.means is splats.means
 
 
+# ---- deleted
+
+CONTEXT = EditContext(ScriptRunner(), OrbitRig().camera())
+
+
+def test_deleting_the_selected_splats_keeps_all_others_in_their_order():
+    edit = DeleteSelected(selection=some(0, 5))
+
+    after = edit.apply(head(), CONTEXT)
+
+    kept = [i for i in range(N) if i not in (0, 5)]
+    assert torch.equal(after.gaussians.means, head().gaussians.means[kept])
+    assert torch.equal(after.origin, torch.tensor(kept))
+
+
+def test_deleting_after_another_deletion_still_means_the_same_splats():
+    edited = head().keep(torch.arange(N) != 2)
+
+    after = DeleteSelected(selection=some(2, 3)).apply(edited, CONTEXT)
+
+    assert after.origin.tolist() == [i for i in range(N) if i not in (2, 3)]
+
+
+def test_an_edit_of_another_head_s_splats_is_refused_with_a_sentence():
+    edit = DeleteSelected(selection=some(1, count=99))
+
+    with pytest.raises(EditError, match="head of 99 splats, and this one has 11"):
+        edit.apply(head(), CONTEXT)
+
+
+def test_splats_that_a_script_made_anew_are_not_deleted_by_guess():
+    foreign = EditedSplats(some_splats(5), level_sizes=(N,), is_foreign=True)
+
+    with pytest.raises(EditError, match="move this edit above the script"):
+        DeleteSelected(selection=some(1)).apply(foreign, CONTEXT)
+
+
+def test_the_edit_survives_the_way_through_json():
+    stack = EditStack().added(DeleteSelected(selection=some(3, 9), name="Ear"))
+
+    entry = json.loads(json.dumps(encode(stack, EditStack, InlineStore())))
+
+    assert decode(entry, EditStack, InlineStore()) == stack
+    entry["edits"][0]["selection"]["count"] = 12345
+    with pytest.raises(Misfit, match="selection"):
+        decode(entry, EditStack, InlineStore())
+
+
+# ---- the picture
+
+
+@pytest.fixture
+def shown():
+    """A pipeline that counts what it activates, and a request for eleven splats."""
+    library, scene = Library(), PlyHead("head.ply")
+    library.add(scene, OpenedPly(some_splats(N).to(drawing_device())))
+    view = ViewSettings(background=(0.0, 0.0, 0.0))
+    request = RenderRequest(scene, None, OrbitRig(), view, (W, H), backend="torch")
+    return Pipeline(library), request
+
+
+def orange(result: RenderResult) -> float:
+    """How much more red than blue the head is."""
+    head = result.image[np.isfinite(result.depth)].astype(int)
+    return float((head[:, 0] - head[:, 2]).mean())
+
+
+def test_the_selected_splats_are_tinted_in_the_picture_alone(shown):
+    pipeline, request = shown
+    selection = Selection.of(np.ones(N, bool))
+
+    plain = pipeline(request)
+    tinted_ = pipeline(replace(request, selection=selection))
+    hidden = pipeline(
+        replace(request, selection=selection, view=replace(request.view, highlight=False))
+    )
+
+    assert orange(tinted_) > orange(plain) + 60
+    assert set(tinted_.seconds) == {"rasterize", "compose"}, "nothing before is done again"
+    np.testing.assert_array_equal(hidden.image, plain.image)
+    np.testing.assert_array_equal(pipeline(request).image, plain.image)
+    assert torch.equal(pipeline.edited(request).gaussians.sh, tinted_.splats.gaussians.sh)
+
+
+def test_a_picture_that_is_saved_shows_no_selection(shown, tmp_path):
+    pipeline, request = shown
+    request = replace(request, selection=Selection.of(np.ones(N, bool)))
+    paths = tmp_path / "with.png", tmp_path / "without.png"
+
+    for path, wanted in zip(paths, (request, replace(request, selection=None)), strict=True):
+        for _ in save_picture(pipeline, wanted, path, PictureOptions(size=(W, H))):
+            pass
+
+    first, second = (np.asarray(Image.open(path)) for path in paths)
+    np.testing.assert_array_equal(first, second)
+
+
+def test_a_broken_splat_does_not_shift_the_tint():
+    splats = some_splats(N)
+    broken = splats.means.clone()
+    broken[2] = torch.nan
+    library, scene = Library(), PlyHead("head.ply")
+    library.add(scene, OpenedPly(replace(splats, means=broken).to(drawing_device())))
+    pipeline = Pipeline(library)
+    view = ViewSettings()
+    request = RenderRequest(scene, None, OrbitRig(), view, (W, H), backend="torch")
+    whole = Library()
+    whole.add(scene, OpenedPly(splats.select(torch.arange(N) != 2).to(drawing_device())))
+
+    first = pipeline(replace(request, selection=some(1, 2, 3, 8)))
+    second = Pipeline(whole)(replace(request, selection=some(1, 2, 7, count=N - 1)))
+
+    np.testing.assert_array_equal(first.image, second.image)
+
+
+def test_a_script_that_reads_the_selection_follows_it_and_others_do_not(shown):
+    pipeline, request = shown
+    stack = EditStack().added(CodeEdit(code="gs.opacities[sel] = 0"))
+    reading = replace(request, edits=stack, selection=some(1, 2))
+
+    assert (pipeline.edited(reading).gaussians.opacities < 1e-4).nonzero().flatten().tolist() == [
+        1,
+        2,
+    ]
+    reading = replace(reading, selection=some(5))
+    assert (pipeline.edited(reading).gaussians.opacities < 1e-4).nonzero().flatten().tolist() == [5]
+    blind = replace(request, edits=EditStack().added(CodeEdit(code="gs.opacities *= 0.5")))
+    first = pipeline.edited(replace(blind, selection=some(1)))
+    assert pipeline.edited(replace(blind, selection=some(2))) is first
+
+
+# ---- the session
+
+
+def test_a_selection_is_undone_and_gone_with_another_head(tmp_path):
+    paths = tmp_path / "first.ply", tmp_path / "second.ply"
+    for seed, path in enumerate(paths):
+        write_ply(path, some_splats(N, seed=seed))
+    session = new_session(Preferences(backend="torch"))
+
+    def settle() -> None:
+        for _ in range(4):
+            session.engine.drain()
+            session.update(0.01)
+
+    session.open(paths[0])
+    settle()
+    session.selection = some(3, 4)
+    settle()
+    assert session.result.request.selection == some(3, 4)
+    session.undo()
+    assert session.selection is None
+    session.redo()
+    assert session.selection == some(3, 4)
+    session.open(paths[1])
+    settle()
+    assert session.selection is None
+    session.undo()
+    settle()
+    assert (session.selection, Path(session.scene.path).name) == (some(3, 4), "first.ply")
+
+
 # ---- rectangles
 
-W, H = 40, 24  # px
 RIG = OrbitRig(yaw=0.3, pitch=-0.2, fov_y=0.5)
 
 
