@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _EXAMPLES = """examples:
   python main.py
-      open the window on the sample head
+      open the window on the generator that comes with the program
   python main.py --model ffhqc_512.pkl
       open a generator; a .ply opens a single head
   python main.py --model ffhqc_512.pkl --seed 3 --psi 0.7 --png out.png --ply out.ply
@@ -31,7 +31,7 @@ _EXAMPLES = """examples:
 class Arguments:
     """Show 3D Gaussian heads and the generators that make them."""
 
-    # A generator (.pkl, .safetensors) or a head (.ply); the sample head if not given.
+    # A generator (.pkl, .safetensors) or a head (.ply); what comes with the program if not given.
     model: Annotated[Path | None, tyro.conf.arg(aliases=["-m"])] = None
     # Write a picture here, and open no window.
     png: Path | None = None
@@ -137,10 +137,10 @@ def _make_files(arguments: Arguments) -> None:
     from dataclasses import replace
 
     from splatviz_app import export
-    from splatviz_app.scenes import SAMPLE_HEAD, open_scene, scene_for
+    from splatviz_app.scenes import first_head, open_scene, scene_for
 
     session = _new_session(arguments)
-    scene = scene_for(arguments.model or SAMPLE_HEAD)
+    scene = scene_for(arguments.model or first_head())
     _run(open_scene(scene, session.library))
     session.document = replace(session.document, scene=scene)
     request = session.request()
@@ -157,8 +157,8 @@ def _make_files(arguments: Arguments) -> None:
 
 
 def _open_window(arguments: Arguments) -> None:
-    """Open the window; without a display say so, and picture the sample head instead."""
-    from splatviz_app.scenes import SAMPLE_HEAD
+    """Open the window; without a display say so, and picture a head instead."""
+    from splatviz_app.scenes import first_head
 
     wants_window = arguments.screenshot is None
     try:
@@ -175,7 +175,7 @@ def _open_window(arguments: Arguments) -> None:
         _explain_no_display(arguments)
         return
     session = _new_session(arguments)
-    session.open(arguments.model or SAMPLE_HEAD)
+    session.open(arguments.model or first_head())
     options = WindowOptions(remember=not arguments.fresh, screenshot=arguments.screenshot)
     run_window(session, window_parts(), options)
 

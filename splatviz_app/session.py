@@ -38,8 +38,10 @@ from splatviz_app.scenes import (
     OpenedGenerator,
     OpenedScene,
     Scene,
+    is_built_in,
     open_scene,
     scene_for,
+    title_of,
 )
 from splatviz_app.selection import Selection
 from splatviz_app.textures import Textures
@@ -295,7 +297,7 @@ class Session:
         if self.opening is not None:
             self.opening.cancel()
             self._replaced.add(self.opening)
-        name = Path(scene.path).name
+        name = title_of(scene.path)
         self._opening_scene = scene
         self.opening = self.start_job(f"Open {name}", open_scene(scene, self.library, show))
 
@@ -355,9 +357,10 @@ class Session:
         self._leave_out_foreign()
         if self.engine.frame is None:  # an empty window is nothing to go back to
             self.history = History(self.document)
-        self.preferences = self.preferences.with_recent(opened.scene.path)
+        if not is_built_in(opened.scene.path):  # those are always at hand
+            self.preferences = self.preferences.with_recent(opened.scene.path)
         self.banner = ""
-        self.log.add("info", f"Opened {Path(opened.scene.path).name}")
+        self.log.add("info", f"Opened {title_of(opened.scene.path)}")
 
     def _follow_change(self, scene: Scene) -> None:
         """Let all that named an older state of the open file name this one: that one is gone.
