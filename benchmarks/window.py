@@ -6,7 +6,7 @@ Synthetic mouse events turn the camera and walk the latent pad; what is counted 
 texture. The last line is one JSON object:
 
     worst_gui_frame_ms     the longest frame of the window while all of that went on
-    first_picture_s        from the start of the process to the sample head on screen, caches warm
+    first_picture_s        from the start of the process to the first head on screen, caches warm
     camera_drag_fps_240k   pictures per second of a 240k-splat head at 512 x 512 while it is turned
     latent_drag_fps_512    heads per second of a 512 generator (random weights) while the pad is dragged
 """
@@ -58,7 +58,7 @@ def main() -> None:
     print(json.dumps(figures))
 
 
-# ---- from the start of the process to the sample head on screen
+# ---- from the start of the process to the first head on screen
 
 
 def _measure_first_picture() -> float:
@@ -73,14 +73,14 @@ def _measure_first_picture() -> float:
 
 
 def _first_picture() -> None:
-    """What `python main.py` does, until the sample head is on screen; prints the monotonic clock."""
-    from splatviz_app.scenes import SAMPLE_HEAD
+    """What `python main.py` does, until the first head is on screen; prints the monotonic clock."""
+    from splatviz_app.scenes import first_head
     from splatviz_app.session import new_session
     from splatviz_app.window import WindowOptions, run_window
     from widgets import window_parts
 
     session = new_session()
-    session.open(SAMPLE_HEAD)
+    session.open(first_head())
 
     def after_frame() -> None:
         # The texture is drawn in the frame after the one that uploaded it.

@@ -11,7 +11,7 @@ from imgui_bundle import imgui
 from renderer.formats.frames import Frame
 from splatviz_app.engine import Job, JobState
 from splatviz_app.inspection import Facts, Inspection, checkpoint_facts, inspect_file
-from splatviz_app.scenes import SAMPLE_HEAD, SUFFIXES, OpenedGenerator, PlyHead
+from splatviz_app.scenes import BUILT_IN, SUFFIXES, OpenedGenerator, PlyHead, title_of
 from splatviz_app.session import Session
 from splatviz_app.window import Dock
 from widgets import fields
@@ -29,7 +29,8 @@ _AXES_HELP = (
     "has its left and right exchanged."
 )
 _BUTTON_HELP = {
-    "Sample head": "Open the head that comes with the program.",
+    "Demo generator": "Open the generator of heads that comes with the program.",
+    "Sample head": "Open the single head that comes with the program.",
     "Inspect…": "Read what a file holds before opening it.",
 }
 _SHOWN_RECENT = 8
@@ -97,9 +98,10 @@ class LoadPanel:
             height=fields.em(2.4),
         ):
             self.ask_for_file(session)
-        pressed = fields.buttons(("Sample head", "Inspect…"), _BUTTON_HELP)
-        if pressed == "Sample head":
-            session.open(SAMPLE_HEAD)
+        there = {name: path for name, path in BUILT_IN.items() if path.exists()}
+        pressed = fields.buttons((*there, "Inspect…"), _BUTTON_HELP)
+        if pressed in there:
+            session.open(there[pressed])
         elif pressed == "Inspect…":
             self._inspect_dialog.open_file("Look into a file", SUFFIXES, _folder_of(session))
 
@@ -135,7 +137,7 @@ class LoadPanel:
         assert scene is not None
         fields.section("Open")
         path = Path(scene.path)
-        fields.fact("File", path.name, str(path))
+        fields.fact("File", title_of(path), str(path))
         if isinstance(opened, OpenedGenerator):
             _draw_facts(checkpoint_facts(opened.summary))
         if isinstance(scene, PlyHead):

@@ -8,7 +8,7 @@ from pathlib import Path
 from imgui_bundle import ImVec2, hello_imgui, imgui
 
 from splatviz_app import controls
-from splatviz_app.scenes import SAMPLE_HEAD
+from splatviz_app.scenes import BUILT_IN
 from splatviz_app.session import Session
 from widgets import fields
 from widgets.keys import FIELDS, MOUSE, SHORTCUTS, Shortcut, chord, press_keys, quit_window
@@ -76,8 +76,9 @@ class Menu:
                     session.open(path)
                 imgui.set_item_tooltip(path)
             imgui.end_menu()
-        if imgui.menu_item_simple("Sample head", enabled=SAMPLE_HEAD.exists()):
-            session.open(SAMPLE_HEAD)
+        for name, own in BUILT_IN.items():
+            if imgui.menu_item_simple(name, enabled=own.exists()):
+                session.open(own)
         imgui.separator()
         _item(session, save_picture, has_head)
         _item(session, save_head, has_head)

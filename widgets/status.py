@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import psutil
 from imgui_bundle import imgui
 
+from splatviz_app.scenes import title_of
 from splatviz_app.session import Session
 from widgets import fields
 from widgets.jobs import draw_job_line
@@ -42,8 +42,8 @@ class StatusBar:
 
     def _facts(self, session: Session) -> list[tuple[str, str]]:
         """Each with the widest that it usually is."""
-        name = Path(session.scene.path).name if session.scene is not None else "Nothing is open"
-        facts = [(name, "sample_head.ply")]
+        name = title_of(session.scene.path) if session.scene is not None else "Nothing is open"
+        facts = [(name, "Demo generator")]
         result = session.result
         if result is not None and result.request.scene == session.scene:
             facts.append((f"{result.summary.splats:,} splats", "000,000 splats"))
