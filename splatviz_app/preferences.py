@@ -19,6 +19,7 @@ PrecisionChoice = Literal["auto", "float32", "fast"]
 PRECISIONS: tuple[PrecisionChoice, ...] = get_args(PrecisionChoice)
 
 _RECENT_LIMIT = 12
+_ASKED_LIMIT = 60
 SHORTEST_SCRIPT, LONGEST_SCRIPT = 0.1, 600.0  # seconds that a script may be given
 
 
@@ -41,11 +42,28 @@ class Preferences:
 
     # How long a script may run, seconds; then it is stopped.
     script_seconds: float = 2.0
+    # Expressions that were evaluated, newest first.
+    asked: tuple[str, ...] = ()
+    # Expressions that stay in sight, from top to bottom.
+    pinned: tuple[str, ...] = ("gs.opacities",)
 
     def with_recent(self, path: str) -> Preferences:
         """Put a file at the top of the recent ones."""
         others = tuple(known for known in self.recent if known != path)
         return replace(self, recent=(path, *others)[:_RECENT_LIMIT])
+
+    def with_asked(self, text: str) -> Preferences:
+        """Put an expression at the top of those that were evaluated."""
+        others = tuple(known for known in self.asked if known != text)
+        return replace(self, asked=(text, *others)[:_ASKED_LIMIT])
+
+    def with_pinned(self, text: str) -> Preferences:
+        """Keep an expression in sight, below the others."""
+        return self if text in self.pinned else replace(self, pinned=(*self.pinned, text))
+
+    def without_pinned(self, text: str) -> Preferences:
+        """Let an expression go."""
+        return replace(self, pinned=tuple(known for known in self.pinned if known != text))
 
     @property
     def folder(self) -> Path:
@@ -101,17 +119,22 @@ def save_preferences(preferences: Preferences, folder: Path | None = None) -> No
 def _from_json(stored: dict[str, object]) -> Preferences:
     """Take each field only if it is of its kind."""
     plain = Preferences()
-    recent, backend = stored.get("recent"), stored.get("backend")
-    precision = stored.get("precision")
+    backend, precision = stored.get("backend"), stored.get("precision")
     return Preferences(
-        recent=tuple(p for p in recent if isinstance(p, str)) if isinstance(recent, list) else (),
+        recent=_texts(stored.get("recent"), plain.recent),
         backend=backend if backend in BACKENDS else None,
         precision=precision if precision in PRECISIONS else plain.precision,
         script_seconds=_seconds(stored.get("script_seconds")),
         save_folder=_text(stored.get("save_folder")),
         runs_folder=_text(stored.get("runs_folder")),
         head_model=_text(stored.get("head_model")),
+        asked=_texts(stored.get("asked"), plain.asked),
+        pinned=_texts(stored.get("pinned"), plain.pinned),
     )
+
+
+def _texts(value: object, default: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(t for t in value if isinstance(t, str)) if isinstance(value, list) else default
 
 
 def _text(value: object) -> str:

@@ -146,6 +146,7 @@ def run_window(
     session.pipeline.warm_up()
     window = _Window(session, parts, options)
     session.engine.start()
+    session.evaluator.start()
     try:
         (loop or _loop)(window.parameters())
     except RuntimeError as error:
@@ -154,6 +155,7 @@ def run_window(
             "commands without a window (python main.py --help)."
         ) from error
     finally:
+        session.evaluator.stop()
         session.engine.stop()
     if options.screenshot is not None:
         _save_screenshot(options.screenshot)
@@ -284,7 +286,7 @@ class _Window:
 
         handle = glfw_utils.glfw_window_hello_imgui()
         glfw.set_drop_callback(handle, self._on_drop)  # type: ignore[arg-type]
-        self.session.engine.wake = hello_imgui.request_refresh
+        self.session.engine.wake = self.session.evaluator.wake = hello_imgui.request_refresh
         drawn_by = GL.glGetString(GL.GL_RENDERER) or b""
         self._is_software_gl = any(name in drawn_by for name in _SOFTWARE_GL)
         if self._is_software_gl:  # it takes the same cores as the heads: leave them some

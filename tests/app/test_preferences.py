@@ -21,6 +21,8 @@ SOME = Preferences(
     save_folder="/somewhere",
     runs_folder="/runs",
     head_model="/heads/model.npz",
+    asked=("gs.count", "a = 1\na"),
+    pinned=(),
 )
 
 
@@ -56,6 +58,8 @@ def test_a_damaged_file_gives_the_defaults(tmp_path, content):
         {"precision": None},
         {"save_folder": 3},
         {"runs_folder": ["a"]},
+        {"asked": "gs"},
+        {"pinned": 7},
         {"of the future": {"x": 1}},
     ],
 )
@@ -69,6 +73,15 @@ def test_a_field_of_the_wrong_kind_gets_its_default_and_the_rest_is_kept(tmp_pat
     for name, value in good.items():
         kept = tuple(value) if isinstance(value, list) else value
         assert getattr(loaded, name) == (getattr(plain, name) if name in wrong else kept), name
+
+
+def test_an_expression_is_remembered_once_and_pinned_once():
+    preferences = Preferences(pinned=()).with_asked("a").with_asked("b").with_asked("a")
+
+    assert preferences.asked == ("a", "b")
+    pinned = preferences.with_pinned("a").with_pinned("b").with_pinned("a")
+    assert pinned.pinned == ("a", "b")
+    assert pinned.without_pinned("a").pinned == ("b",)
 
 
 def test_recent_files_that_are_not_names_are_left_out(tmp_path):
