@@ -19,6 +19,7 @@ from renderer.camera import OrbitRig
 from renderer.formats.ply import read_ply
 from renderer.rasterize import rasterize
 from renderer.tonemap import to_bytes
+from splatviz_app import scenes
 from splatviz_app.export import PictureOptions, save_picture
 from splatviz_app.pipeline import Pipeline, RenderRequest, ViewSettings
 from splatviz_app.scenes import Library, scene_for
@@ -208,7 +209,21 @@ def test_a_rasterizer_that_cannot_run_here_is_a_sentence(call, capsys, head_ply)
     assert "choose the cpu rasterizer" in capsys.readouterr().err
 
 
-def test_the_sample_head_is_shown_when_no_model_is_given(call, tmp_path):
+def test_the_bundled_generator_is_shown_when_no_model_is_given(
+    call, tmp_path, generator_file, monkeypatch
+):
+    bundled = scenes.BUILT_IN | {"Demo generator": Path(generator_file)}
+    monkeypatch.setattr(scenes, "BUILT_IN", bundled)
+    look = ("--seed", 3, "--size", 40, 24)
+    assert call("--png", "bundled.png", *look) == 0
+    assert call("--png", "asked.png", *look, "--model", generator_file) == 0
+
+    assert np.array_equal(pixels(tmp_path / "bundled.png"), pixels(tmp_path / "asked.png"))
+
+
+def test_without_it_the_sample_head_is_shown_when_no_model_is_given(call, tmp_path, monkeypatch):
+    absent = {"Demo generator": tmp_path / "none.safetensors", "Sample head": scenes.SAMPLE_HEAD}
+    monkeypatch.setattr(scenes, "BUILT_IN", absent)
     assert call("--png", "out.png", "--size", 96, 64) == 0
 
     image = pixels(tmp_path / "out.png")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,13 +16,14 @@ from PIL import Image
 from models.latents import LatentSettings
 from renderer.camera import OrbitRig
 from renderer.formats.ply import read_ply
-from splatviz_app import controls
+from splatviz_app import controls, scenes
 from splatviz_app.engine import JobState
 from splatviz_app.pipeline import ViewSettings
 from splatviz_app.preferences import Preferences
 from splatviz_app.scenes import OpenedGenerator, PlyHead
 from splatviz_app.session import new_session
 from tests.widgets.hand import Hand
+from widgets import load
 from widgets.camera import CameraPanel
 from widgets.latent import LatentPanel
 from widgets.load import LoadPanel
@@ -522,6 +524,31 @@ def test_other_axes_turn_the_head_over(with_ply):
         with_ply.undo()
         hand.settle()
     assert torch.equal(with_ply.opened.gaussians.means, before)
+
+
+def test_what_comes_with_the_program_is_listed_opens_and_is_not_remembered(
+    session, head_ply, generator_file, monkeypatch
+):
+    built_in = {"Demo generator": Path(generator_file), "Sample head": Path(head_ply)}
+    monkeypatch.setattr(scenes, "BUILT_IN", built_in)
+    monkeypatch.setattr(load, "BUILT_IN", built_in)
+    with Hand(LoadPanel(), session) as hand:
+        hand.click("Demo generator")
+        hand.settle()
+        assert isinstance(session.opened, OpenedGenerator)
+        hand.click("Sample head")
+        hand.settle()
+    assert session.result.summary.splats == 7
+    assert session.preferences.recent == ()
+    assert session.log.last.message == "Opened Sample head"
+
+
+def test_what_is_missing_of_it_is_not_listed(session, head_ply, tmp_path, monkeypatch):
+    built_in = {"Demo generator": tmp_path / "none.safetensors", "Sample head": Path(head_ply)}
+    monkeypatch.setattr(load, "BUILT_IN", built_in)
+    with Hand(LoadPanel(), session) as hand:
+        assert not hand.finds("Demo generator")
+        assert hand.finds("Sample head")
 
 
 def test_a_recent_file_opens_again_and_a_missing_one_can_be_removed(session, head_ply, tmp_path):
