@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from renderer.errors import SaveError
 from renderer.files import atomic_write, unused_name
@@ -18,6 +19,7 @@ from renderer.rasterize import MAX_SIDE, Rendered
 from renderer.tonemap import straight_rgba, to_bytes
 from splatviz_app.engine import Progress, Step
 from splatviz_app.pipeline import Pipeline, RenderRequest, compose
+from splatviz_app.projects.files import picture_text, ply_comments
 
 # What one pixel takes at the peak: rasterized layers, their composition, the bytes, the encoder.
 _BYTES_PER_PIXEL = 80
@@ -44,7 +46,11 @@ class SavedFile:
 
 
 def save_picture(
-    pipeline: Pipeline, request: RenderRequest, path: Path, options: PictureOptions
+    pipeline: Pipeline,
+    request: RenderRequest,
+    path: Path,
+    options: PictureOptions,
+    note: str = "",
 ) -> Generator[Progress, None, SavedFile]:
     """Draw what `request` shows at the size of `options` and write a PNG.
 
@@ -53,6 +59,7 @@ def save_picture(
         request: The head, camera and view; its size is not used.
         path: The wished name; a number is added if it is taken.
         options: Size, background, supersampling.
+        note: How it was made (`note_of`), to be kept in the file; opening the picture restores it.
 
     Raises:
         SaveError: The picture is too large for this machine, or the file cannot be written.
@@ -70,14 +77,17 @@ def save_picture(
     yield Step(2, 4, "Encoding")
     pixels = to_bytes(straight_rgba(rendered) if transparent else compose(rendered, request.view))
     encoded = io.BytesIO()
-    Image.fromarray(pixels).save(encoded, format="PNG", compress_level=4)
+    text = PngInfo()
+    for key, words in picture_text(note).items():
+        text.add_text(key, words)
+    Image.fromarray(pixels).save(encoded, format="PNG", compress_level=4, pnginfo=text)
     yield Step(3, 4, f"Writing {path.name}")
     path = _write(path, encoded.getvalue())
     return SavedFile(path, f"Saved {path.name} ({width} x {height}) in {path.parent.resolve()}")
 
 
 def save_head(
-    pipeline: Pipeline, request: RenderRequest, path: Path, profile: str
+    pipeline: Pipeline, request: RenderRequest, path: Path, profile: str, note: str = ""
 ) -> Generator[Progress, None, SavedFile]:
     """Write the head as splats for another program.
 
@@ -86,6 +96,7 @@ def save_head(
         request: Which head and which edits of it; its view is not used.
         path: The wished name; a number is added if it is taken.
         profile: A key of `PROFILES`.
+        note: How it was made (`note_of`), to be kept in comments.
 
     Raises:
         SaveError: The file cannot be written.
@@ -94,7 +105,7 @@ def save_head(
     gaussians = pipeline.edited(replace(request, precision="float32")).gaussians
     yield Step(1, 2, f"Writing {gaussians.count:,} splats")
     path = unused_name(path)
-    dropped = write_ply(path, gaussians, PROFILES[profile])
+    dropped = write_ply(path, gaussians, PROFILES[profile], ply_comments(note))
     splats = "splat" if dropped == 1 else "splats"
     left_out = f", {dropped:,} broken {splats} left out" if dropped else ""
     label = PROFILES[profile].label

@@ -30,6 +30,8 @@ from splatviz_app.pipeline import (
     ViewSettings,
 )
 from splatviz_app.preferences import Preferences, config_folder
+from splatviz_app.projects.current import CurrentProject, is_project
+from splatviz_app.projects.loading import MissingModel, OpenedProject
 from splatviz_app.scenes import (
     SUFFIXES,
     GanHead,
@@ -72,6 +74,7 @@ class Session:
         self.preferences = preferences or Preferences()
         self.document = Document()
         self.history = History(self.document)
+        self.project = CurrentProject(self)
         self.editing = EditDesk(CodeHistory(config_folder()))
         self.log = Log()
         self.picture: Picture | None = None
@@ -173,7 +176,13 @@ class Session:
     # ---- commands
 
     def open(self, path: str | Path) -> None:
-        """Open a head or a generator in the background; an opening still going on is cancelled."""
+        """Open a head, a generator or a project in the background, or what a picture was made from.
+
+        An opening still going on is cancelled.
+        """
+        if is_project(path):
+            self.project.open(path)
+            return
         try:
             scene = scene_for(path)
         except SplatheadError as error:
@@ -182,8 +191,8 @@ class Session:
         self._open(scene, show=True)
 
     def open_dropped(self, paths: Sequence[str | Path]) -> None:
-        """Open the first head or generator of the files dropped on the window; one is shown at a time."""
-        known = [path for path in paths if Path(path).suffix.lower() in SUFFIXES]
+        """Open the first known of the files dropped on the window; one is shown at a time."""
+        known = [p for p in paths if Path(p).suffix.lower() in SUFFIXES or is_project(p)]
         for path in (known or list(paths))[:1]:
             self.open(path)
         if len(paths) > 1 and known:
@@ -192,6 +201,14 @@ class Session:
     def start_job(self, title: str, work: Work) -> Job:
         """Queue long work; its result is announced when it is done."""
         return self.engine.start_job(title, work)
+
+    def begin_opening(self, title: str, work: Work) -> None:
+        """Queue an opening; one still going on is cancelled."""
+        if self.opening is not None:
+            self.opening.cancel()
+            self._replaced.add(self.opening)
+        self._opening_scene = None
+        self.opening = self.start_job(title, work)
 
     def hold(self, seconds: float = 0.35) -> None:
         """Treat the hand as busy a little longer, so that ticks of a wheel become one step of undo."""
@@ -233,6 +250,7 @@ class Session:
             self.rig, self.inertia = self.inertia.advance(self.rig, seconds)
         for job in self.engine.take_finished():
             self._conclude(job)
+        self.project.poll()
         self._notice_failure()
         self.editing.advance(self.edits, seconds)
         self.pipeline.scripts.seconds = self.preferences.script_seconds
@@ -294,12 +312,9 @@ class Session:
     # ---- inside
 
     def _open(self, scene: Scene, show: bool) -> None:
-        if self.opening is not None:
-            self.opening.cancel()
-            self._replaced.add(self.opening)
         name = title_of(scene.path)
+        self.begin_opening(f"Open {name}", open_scene(scene, self.library, show))
         self._opening_scene = scene
-        self.opening = self.start_job(f"Open {name}", open_scene(scene, self.library, show))
 
     def _refresh(self, moving: bool) -> None:
         if self.scene is not None and self.opened is None:
@@ -340,6 +355,10 @@ class Session:
             self.say(f"{job.title}: cancelled")
         elif isinstance(job.result, OpenedScene):
             self._show(job.result)
+        elif isinstance(job.result, OpenedProject):
+            self.project.show(job.result)
+        elif isinstance(job.result, MissingModel):
+            self.project.missing = job.result
         elif isinstance(job.result, SavedFile):
             self.say(job.result.sentence)
         unopened = was_opening and job.state is not JobState.DONE and self.opened is None

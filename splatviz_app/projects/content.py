@@ -59,11 +59,11 @@ class Content:
     model: ModelReference | None = None
     # The project that the document was opened from: of an autosave only.
     origin: str = ""
+    # Where the clock stood of what moves by itself, seconds.
+    time: float = 0.0
 
 
-def content_of(
-    document: Document, fingerprint: str, project: Path | None, origin: str = ""
-) -> Content:
+def content_of(document: Document, fingerprint: str, project: Path | None) -> Content:
     """Make a project of a document.
 
     Args:
@@ -71,13 +71,12 @@ def content_of(
         fingerprint: Of the open head or generator; empty if it is not known.
         project: The file it is for. If None it travels alone: no folder is named, since that says
             more of a user than a picture should.
-        origin: For `Content.origin`.
     """
     scene = document.scene
     if scene is None:
-        return Content(document, None, origin)
+        return Content(document)
     document = replace(document, scene=replace(scene, path=Path(scene.path).name, changed=0))
-    return Content(document, _reference(Path(scene.path), fingerprint, project), origin)
+    return Content(document, _reference(Path(scene.path), fingerprint, project))
 
 
 def to_json(content: Content, store: Store) -> dict[str, Any]:

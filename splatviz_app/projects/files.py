@@ -73,10 +73,16 @@ def read_project(path: str | os.PathLike[str]) -> Content:
     return content
 
 
-def note_of(document: Document, fingerprint: str) -> str:
-    """All that is needed to show a document's picture again, as text."""
+def note_of(document: Document, fingerprint: str, time: float = 0.0) -> str:
+    """All that is needed to show a document's picture again, as text.
+
+    Args:
+        document: What is shown.
+        fingerprint: Of the open head or generator.
+        time: Of what moves by itself, seconds.
+    """
     shown = with_surroundings(document, Document())
-    content = content_of(shown, fingerprint, None)
+    content = replace(content_of(shown, fingerprint, None), time=time)
     return json.dumps(to_json(content, InlineStore()), allow_nan=False, separators=(",", ":"))
 
 
@@ -92,7 +98,7 @@ def with_surroundings(document: Document, other: Document) -> Document:
 
 def picture_text(note: str) -> dict[str, str]:
     """The entries of a PNG's text that hold a note: names and texts."""
-    return {_TEXT_KEY: note} if len(note) <= _MOST_PNG_LETTERS else {}
+    return {_TEXT_KEY: note} if 0 < len(note) <= _MOST_PNG_LETTERS else {}
 
 
 def ply_comments(note: str) -> dict[str, object]:
