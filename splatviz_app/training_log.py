@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 _KEPT_EVENTS = 300
+_MOST_POINTS = 2000  # of a curve; more do not fit into a plot
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +36,7 @@ class RunLog:
     def _forget(self) -> None:
         self._file, self._offset = 0, 0
         self._series: dict[str, list[tuple[float, float]]] = {}
-        self._curves: dict[str, Curve] = {}
+        self._curves: dict[str, tuple[int, Curve]] = {}  # with how many points it has been told
         self.events: deque[str] = deque(maxlen=_KEPT_EVENTS)
         self.grids: dict[str, Path] = {}
         self.status: dict[str, Any] = {}  # the newest line of that kind
@@ -68,10 +69,13 @@ class RunLog:
         """The figures so far; arrays are made anew only for those that have grown."""
         for name, points in self._series.items():
             known = self._curves.get(name)
-            if known is None or len(known.kimg) != len(points):
-                columns = np.array(points, dtype=np.float64).T  # [2, n]
-                self._curves[name] = Curve(*map(np.ascontiguousarray, columns))
-        return dict(self._curves)
+            if known is None or known[0] != len(points):
+                every = -(-len(points) // _MOST_POINTS)
+                newest_last = points[::-1][::every][::-1]
+                columns = np.array(newest_last, dtype=np.float64).T  # [2, n]
+                curve = Curve(*map(np.ascontiguousarray, columns))
+                self._curves[name] = (len(points), curve)
+        return {name: curve for name, (_, curve) in self._curves.items()}
 
     def _take(self, line: dict[str, Any]) -> None:
         kind, images = str(line.get("kind")), line["images"]
@@ -109,11 +113,11 @@ def _event(kind: str, images: int, line: dict[str, Any]) -> str:
     figures = {name: number for name in line if (number := number_of(line[name])) is not None}
     if kind == "status":
         losses = ", ".join(
-            f"{letter} {figures[name]:.3f}"
+            f"{letter} {figures[name]:.2f}"
             for letter, name in (("G", "generator_loss"), ("D", "discriminator_loss"))
             if name in figures
         )
-        said = f"{figures.get('s_per_kimg', 0):.1f} s/kimg, {losses}"
+        said = losses
     elif kind == "metric":
         names = [name for name in figures if name not in ("images", "time")]
         said = ", ".join(f"{name} {figures[name]:.4g}" for name in names)
@@ -123,4 +127,4 @@ def _event(kind: str, images: int, line: dict[str, Any]) -> str:
         said = "Stopped." if line.get("is_stopped") else "Done."
     else:
         said = str(line.get("message", kind))
-    return f"{clock}  {images / 1000:g} kimg  {said}"
+    return f"{clock}  {images / 1000:g}k  {said}"

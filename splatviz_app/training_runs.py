@@ -129,6 +129,10 @@ class TrainingRuns:
         """End a run at once; what it learned since its last checkpoint is lost."""
         self._ask(lambda: end_now(folder))
 
+    def show_folder(self, folder: Path) -> None:
+        """Open a folder in the system's own program for files."""
+        self._ask(lambda: show_folder(folder))
+
     def picture(self, path: Path) -> np.ndarray | None:
         """The picture in a file, None until it is there or if it cannot be read. [H, W, 4] uint8"""
         if path not in self._pictures:
@@ -246,6 +250,22 @@ def end_now(folder: Path) -> None:
         for one in [process, *process.children(recursive=True)]:
             with suppress(psutil.Error):
                 one.kill()
+
+
+def show_folder(folder: Path) -> None:
+    """Open a folder in the system's own program for files.
+
+    Raises:
+        SplatheadError: There is none.
+    """
+    program = {"win32": "explorer", "darwin": "open"}.get(sys.platform, "xdg-open")
+    quiet = subprocess.DEVNULL
+    try:
+        subprocess.Popen([program, str(folder)], stdin=quiet, stdout=quiet, stderr=quiet)
+    except OSError as error:
+        raise SplatheadError(
+            f"No program to show folders was found here. The run lies in {folder}."
+        ) from error
 
 
 def command(folder: Path, machine: Machine) -> list[str]:

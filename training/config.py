@@ -61,7 +61,7 @@ class TrainingConfig:
     betas: tuple[float, float] = (0.0, 0.99)
     # Gradients of the generator longer than this are shortened to it.
     generator_clip: float = 20.0
-    # The same for the discriminator.
+    # The same for gradients of the discriminator.
     discriminator_clip: float = 5.0
 
     # Weight of the R1 penalty; 0 leaves it out.
@@ -70,7 +70,7 @@ class TrainingConfig:
     r1_interval: int = 16
     # Weight of the mean squared distance of root anchors to their neighbours.
     neighbour_weight: float = 20.0
-    # How many neighbours.
+    # How many neighbours each root anchor is held to.
     neighbours: int = 64
     # Weight of the mean square of the root anchors' centroid.
     centre_weight: float = 1.0
@@ -81,7 +81,7 @@ class TrainingConfig:
 
     # After how many thousand images a weight counts half in the average.
     ema_kimg: float = 10.0
-    # How that grows at the start, relative to the images seen; 0 if not.
+    # How the average's half-life grows at the start, relative to the images seen; 0 if not.
     ema_ramp_up: float = 0.05
     # Decay of the average of w.
     w_avg_decay: float = 0.998
@@ -90,7 +90,7 @@ class TrainingConfig:
     mirror: bool = True
     # Put real and made heads before a random colour each; needs masks.
     random_background: bool = True
-    # The colour instead, RGB in [0, 1].
+    # The colour behind heads without random backgrounds, RGB in [0, 1].
     background: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
     # Compute transformer blocks and the discriminator's top in bfloat16.
@@ -102,11 +102,11 @@ class TrainingConfig:
 
     # Thousands of images between status lines.
     status_kimg: float = 4.0
-    # Between sample grids and exports of the averaged generator.
+    # Thousands of images between sample grids and exports of the averaged generator.
     grid_kimg: float = 200.0
-    # Between checkpoints.
+    # Thousands of images between checkpoints.
     checkpoint_kimg: float = 200.0
-    # Between evaluations.
+    # Thousands of images between evaluations.
     metric_kimg: float = 200.0
     # What to measure; the first decides which checkpoint is the best. All but the stand-in need
     # Inception's weights.

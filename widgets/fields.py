@@ -90,7 +90,12 @@ def tooltip(text: str) -> None:
 
 def muted(text: str) -> None:
     """A quiet line, wrapped."""
-    imgui.push_style_color(imgui.Col_.text, quiet_color())
+    wrapped(text, quiet_color())
+
+
+def wrapped(text: str, color: imgui.ImVec4) -> None:
+    """A text in a colour, wrapped."""
+    imgui.push_style_color(imgui.Col_.text, color)
     imgui.push_text_wrap_pos(0.0)
     imgui.text_unformatted(text)
     imgui.pop_text_wrap_pos()
@@ -195,6 +200,15 @@ def whole(number: Number, value: int, step: int = 1) -> int:
     tooltip(number.help)
     value = int(min(max(new, number.low), number.high)) if changed else value
     return _resettable(number.label, value, int(number.default))
+
+
+def typed(number: Number, value: float) -> float:
+    """A number that is typed, in double precision; takes effect when typing ends."""
+    label(number.label)
+    changed, new = imgui.input_double(f"##{number.label}", value, 0.0, 0.0, number.format)
+    tooltip(number.help)
+    value = number.limited(new) if changed else value
+    return _resettable(number.label, value, number.default, number.format)
 
 
 def check(name: str, help: str, value: bool, default: bool = False) -> bool:
