@@ -41,6 +41,8 @@ OpenGL.ERROR_CHECKING = False
 Dock = Literal["main", "left", "left_low", "right", "right_low", "bottom"]
 SIZE = (1280, 800)  # px, of a first start
 
+_fonts: dict[str, imgui.ImFont] = {}  # of the open window
+
 _SOFTWARE_GL = (b"llvmpipe", b"softpipe", b"swrast", b"SwiftShader")
 _NICENESS = 4  # of the engine's threads beside software OpenGL; the window's is 0
 _SOFTWARE_FPS = 40.0  # frames of the window per second
@@ -94,6 +96,11 @@ class WindowOptions:
     fps_limit: float = 60.0
     # Raise what panels raised once the window has closed, instead of only logging it.
     raise_crashes: bool = False
+
+
+def code_font() -> imgui.ImFont | None:
+    """The font of code, all of whose letters are equally wide; None while no window is open."""
+    return _fonts.get("code")
 
 
 def has_display() -> bool:
@@ -368,6 +375,7 @@ class _Window:
             hello_imgui.get_runner_params().app_shall_exit = True
 
     def _on_exit(self) -> None:
+        _fonts.clear()
         textures = self.session.textures.clear() + ([self._texture] if self._texture else [])
         if textures:
             from OpenGL import GL
@@ -472,6 +480,7 @@ def _recover(state: imgui.internal.ErrorRecoveryState) -> None:
 
 def _load_fonts() -> None:
     hello_imgui.imgui_default_settings.load_default_font_with_font_awesome_icons()
+    _fonts["code"] = hello_imgui.load_font("fonts/Inconsolata-Medium.ttf", 15.0)
 
 
 def _save_screenshot(path: Path) -> None:
