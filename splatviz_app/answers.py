@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import reprlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, is_dataclass, replace
 from functools import partial
 from itertools import islice
 from types import ModuleType
@@ -233,14 +233,20 @@ def node_of(label: str, value: object, path: Path, opened: frozenset[Path]) -> N
     return Node(label, type_name(value), one_line(value), True, children, more)
 
 
+def shape_text(shape: tuple[int, ...]) -> str:
+    """A shape as people read it: [68,993 x 3]."""
+    return f"[{' x '.join(f'{side:,}' for side in shape)}]"
+
+
 def one_line(value: object, longest: int = _LONGEST) -> str:
     """A value in at most `longest` letters, whatever its own `repr` does."""
     if isinstance(value, Tensor | np.ndarray):
         if value.ndim == 0:
             return str(value.item())
         kind = str(value.dtype).removeprefix("torch.")
-        where = f" {value.device}" if isinstance(value, Tensor) else ""
-        return f"{kind} [{', '.join(map(str, value.shape))}]{where}"
+        away = isinstance(value, Tensor) and value.device.type != "cpu"
+        where = f" on {value.device}" if away else ""
+        return f"{shape_text(tuple(value.shape))} {kind}{where}"
     if isinstance(value, str):
         text = repr(value[: longest + 1])
     elif isinstance(value, ModuleType):
@@ -271,7 +277,8 @@ class _ShortRepr(reprlib.Repr):
         return super().repr1(x, level)
 
     def repr_instance(self, x: Any, level: int) -> str:
-        if type(x).__repr__ is object.__repr__ or _is_ours(x):
+        # What a dataclass writes of itself is long: its tree says it.
+        if type(x).__repr__ is object.__repr__ or is_dataclass(x):
             return type_name(x)
         return super().repr_instance(x, level)
 

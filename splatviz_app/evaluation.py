@@ -31,7 +31,7 @@ from splatviz_app.engine import Engine
 from splatviz_app.pipeline import RenderResult
 from splatviz_app.selection import selected_rows
 
-_SECONDS = 4.0  # that one expression may take
+_SECONDS = 10.0  # that one expression may take
 _MOST_PRINTED = 2000  # letters
 
 ONLY_ROOT: frozenset[Path] = frozenset({()})

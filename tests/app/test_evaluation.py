@@ -264,4 +264,4 @@ def test_the_tree_of_gs_lists_what_scripts_may_use(picture):
         "._xyz", "._rotation", "._scaling", "._opacity", "._features_dc", "._features_rest",
     ]  # fmt: skip
     assert {".rgb", ".scales", ".opacities", ".keep"} <= set(labels)
-    assert tree.children[0].text == "float32 [7, 3] cpu"
+    assert tree.children[0].text == "[7 x 3] float32"
