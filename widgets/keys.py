@@ -12,6 +12,10 @@ from splatviz_app import controls
 from splatviz_app.session import Session
 
 _CTRL, _SHIFT = int(imgui.Key.mod_ctrl), int(imgui.Key.mod_shift)
+_MODIFIER_KEYS = {
+    _CTRL: (imgui.Key.left_ctrl, imgui.Key.right_ctrl),
+    _SHIFT: (imgui.Key.left_shift, imgui.Key.right_shift),
+}
 _NUDGE = 8.0  # px of a drag in a picture 512 px high
 
 
@@ -139,9 +143,26 @@ def press_keys(session: Session, shortcuts: tuple[Shortcut, ...]) -> None:
     if imgui.is_popup_open("", imgui.PopupFlags_.any_popup):
         return
     held = int(io.key_mods)
-    for shortcut in shortcuts:
-        for chord in shortcut.chords:
-            modifiers = chord & int(imgui.Key.mod_mask_)
-            key = imgui.Key(chord & ~int(imgui.Key.mod_mask_))
-            if held == modifiers and imgui.is_key_pressed(key, shortcut.repeats):
-                shortcut.do(session)
+    # A quick hand, or a slow frame, lets go of Ctrl in the very frame that shows the letter.
+    just_held = held | _released_modifiers()
+    for shortcut in _pressed(shortcuts, just_held) or _pressed(shortcuts, held):
+        shortcut.do(session)
+
+
+def _pressed(shortcuts: tuple[Shortcut, ...], held: int) -> list[Shortcut]:
+    """Those whose key went down in this frame, if exactly these modifiers were held with it."""
+    mask = int(imgui.Key.mod_mask_)
+    return [
+        shortcut
+        for shortcut in shortcuts
+        for chord in shortcut.chords
+        if chord & mask == held and imgui.is_key_pressed(imgui.Key(chord & ~mask), shortcut.repeats)
+    ]
+
+
+def _released_modifiers() -> int:
+    released = 0
+    for modifier, keys in _MODIFIER_KEYS.items():
+        if any(imgui.is_key_released(key) for key in keys):
+            released |= modifier
+    return released
