@@ -487,7 +487,7 @@ def test_a_real_mouse_under_a_real_x_server_turns_the_head(red_ply, tmp_path) ->
         assert abs(rig()[1]) < 0.05
         xdotool("key", "--window", ident, "ctrl+q")
         xdotool("key", "ctrl+q")
-        window.wait(timeout=30)
+        window.wait(timeout=90)
         assert window.returncode == 0
     finally:
         window.kill()
