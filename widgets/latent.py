@@ -1,9 +1,10 @@
-"""The Latent panel: which head of a generator is shown. The pad, the seed, ψ, and the space to walk in."""
+"""The Latent panel: which head of a generator is shown. A tab for the pad, seed and ψ, others for sliders."""
 
 from __future__ import annotations
 
 import random
 from dataclasses import replace
+from typing import Protocol
 
 from imgui_bundle import imgui
 
@@ -12,8 +13,13 @@ from splatviz_app.scenes import GanHead, OpenedGenerator
 from splatviz_app.session import Session
 from splatviz_app.window import Dock
 from widgets import fields
+from widgets.components import ComponentsTab
 from widgets.fields import Number
+from widgets.learning import LearnTab
+from widgets.mixing import MixTab
+from widgets.named_directions import DirectionsTab
 from widgets.pad import Pad
+from widgets.sliders import Sliders
 
 _PLAIN = LatentSettings()
 _LAST_SEED = 2**31 - 1
@@ -58,40 +64,56 @@ PLACE = Number(
 )
 
 
+class Tab(Protocol):
+    """A part of the panel."""
+
+    title: str
+
+    def draw(self, session: Session) -> None:
+        """Draw it; a generator is open."""
+
+
 class LatentPanel:
-    """Walks the latent plane of a generator."""
+    """Which head of a generator is shown, in tabs."""
 
     title = "Latent"
     dock: Dock = "left_low"
 
     def __init__(self) -> None:
-        """Begin with an empty trail."""
-        self._pad = Pad(NODES)
-        self._plane: tuple[object, int] | None = None  # scene and seed the trail belongs to
+        """Begin with the pad."""
+        self._sliders = Sliders()
+        self._tabs: tuple[Tab, ...] = (
+            PlaceTab(),
+            DirectionsTab(self._sliders),
+            ComponentsTab(self._sliders),
+            MixTab(self._sliders),
+            LearnTab(self._sliders),
+        )
 
     def visible(self, session: Session) -> bool:
         """Always: without a generator it says how to get one."""
         return True
 
     def draw(self, session: Session) -> None:
-        """Draw the pad and the numbers behind it."""
+        """Draw the tab that was chosen."""
+        self._sliders.follow(session)
         opened = session.opened
         if not isinstance(opened, OpenedGenerator):
             self._draw_empty(session)
             return
-        if self._plane != (session.scene, session.latent.seed):
-            self._plane = (session.scene, session.latent.seed)
-            self._pad.forget()
-        latent = self._draw_pad(session.latent)
-        walked = self._pad.has_keyboard and not imgui.is_any_item_active()
-        if walked and latent != session.latent:
-            session.hold()  # a walk with the arrows is one step of undo
-        latent = self._draw_seed(latent)
-        fields.gap()
-        latent = _draw_psi(latent)
-        space = fields.segmented("Space", _SPACE_HELP, latent.space, _SPACES, _PLAIN.space)
-        session.latent = replace(latent, space=space)
-        _draw_conditioning(opened.loaded.generator.conditions_on_camera)
+        if session.latent.is_bound and session.latent.weights != opened.fingerprint:
+            _draw_foreign(session)
+            return
+        # Quieter than the tabs of the panels themselves, whose colour they would have.
+        imgui.push_style_color(imgui.Col_.tab, imgui.get_style_color_vec4(imgui.Col_.frame_bg))
+        if imgui.begin_tab_bar("##tabs", imgui.TabBarFlags_.fitting_policy_shrink):
+            for tab in self._tabs:
+                if imgui.begin_tab_item(tab.title)[0]:
+                    fields.gap(0.1)
+                    tab.draw(session)
+                    imgui.end_tab_item()
+            imgui.end_tab_bar()
+        imgui.pop_style_color()
 
     def _draw_empty(self, session: Session) -> None:
         if session.opening is not None:
@@ -111,6 +133,41 @@ class LatentPanel:
                 "A .ply file holds one head.",
                 "Open a generator to walk its latent space.",
             )
+
+
+class PlaceTab:
+    """Walks the latent plane of a generator."""
+
+    title = "Place"
+
+    def __init__(self) -> None:
+        """Begin with an empty trail."""
+        self._pad = Pad(NODES)
+        self._plane: tuple[object, int] | None = None  # scene and seed the trail belongs to
+
+    def draw(self, session: Session) -> None:
+        """Draw the pad and the numbers behind it."""
+        opened = session.opened
+        assert isinstance(opened, OpenedGenerator)
+        if self._plane != (session.scene, session.latent.seed):
+            self._plane = (session.scene, session.latent.seed)
+            self._pad.forget()
+        before = session.latent
+        latent = self._draw_pad(before)
+        walked = self._pad.has_keyboard and not imgui.is_any_item_active()
+        if walked and latent != before:
+            session.hold()  # a walk with the arrows is one step of undo
+        latent = self._draw_seed(latent)
+        if (latent.seed, latent.x, latent.y) != (before.seed, before.x, before.y):
+            latent = _on_the_plane(latent)
+        latent = _draw_kept(latent)
+        fields.gap()
+        latent = _draw_psi(latent)
+        space = fields.segmented("Space", _SPACE_HELP, latent.space, _SPACES, _PLAIN.space)
+        latent = replace(latent, space=space)
+        if latent != before:
+            session.latent = latent
+        _draw_conditioning(opened.loaded.generator.conditions_on_camera)
 
     def _draw_pad(self, latent: LatentSettings) -> LatentSettings:
         space = imgui.get_content_region_avail()
@@ -136,6 +193,34 @@ class LatentPanel:
             x, y = (round(random.uniform(-1, 1), 4) for _ in range(2))
             return replace(latent, x=x, y=y)
         return latent
+
+
+def _on_the_plane(latent: LatentSettings) -> LatentSettings:
+    """Leave a kept head for the place on the pad."""
+    if latent.kept is None and latent.z is None:
+        return latent
+    return replace(latent, kept=None, z=None).bound_to(latent.weights)
+
+
+def _draw_kept(latent: LatentSettings) -> LatentSettings:
+    """Say that the pad is not what is shown, while a head is kept."""
+    if latent.kept is None and latent.z is None:
+        return latent
+    if fields.button("Back to the pad", "Show the head of the pad instead of the kept one."):
+        return _on_the_plane(latent)
+    fields.muted("A kept head is shown, not the pad's.")
+    return latent
+
+
+def _draw_foreign(session: Session) -> None:
+    """Offer to leave out what belongs to another generator."""
+    fields.empty(
+        "This place belongs to another generator.",
+        "Its kept head, mix or directions mean something else in the one that is open. "
+        "Open the other again, or leave them out.",
+    )
+    if fields.button("Leave them out", "Keep only the place on the pad, ψ and the space."):
+        session.latent = session.latent.unbound()
 
 
 def _draw_psi(latent: LatentSettings) -> LatentSettings:

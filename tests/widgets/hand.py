@@ -20,8 +20,10 @@ Point = tuple[float, float]
 # The functions of ImGui that draw an item named by their first argument.
 _ITEMS = (
     "button", "small_button", "invisible_button", "checkbox", "radio_button", "selectable",
+    "input_double",
     "drag_float", "drag_float2", "drag_float3", "slider_float", "input_int", "input_text", "color_edit3",
-    "input_text_with_hint", "input_text_multiline", "begin_combo", "menu_item",
+    "input_text_with_hint", "input_text_multiline", "begin_combo", "menu_item", "menu_item_simple",
+    "begin_tab_item", "drag_int_range2",
 )  # fmt: skip
 _TEXTS = {"text_unformatted": 0, "text_colored": 1, "text_wrapped": 0, "separator_text": 0}
 _SECONDS = 1 / 60  # per frame
@@ -197,7 +199,8 @@ class Hand:
 
     def _note_item(self, name: str, args: tuple[Any, ...], result: Any) -> None:
         shown, _, hidden = args[0].partition("##")
-        label = hidden if shown in ("", "×") else shown
+        is_icon = len(shown) == 1 and "\ue000" <= shown <= "\uf8ff"
+        label = hidden if shown in ("", "×") or is_icon else shown
         if name == "begin_combo" and result:
             # The list is being drawn now; the item itself stays where it was before it opened.
             return
