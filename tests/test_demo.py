@@ -10,17 +10,24 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks import demo
+from benchmarks import demo, demo_directions
 from examples import draw_demo_heads
 from models.checkpoint import load_generator, save_generator
-from models.directions import read_directions, shipped_directions, weights_hash, write_directions
+from models.directions import (
+    Direction,
+    read_directions,
+    shipped_directions,
+    weights_hash,
+    write_directions,
+)
 from models.latents import random_z
 from models.zoo import DEMO_GENERATOR
 from renderer.camera import OrbitRig
 from renderer.rasterize import rasterize
 from tests.training.test_distill import SETTINGS, Balls
-from training.directions import find_directions
+from training.directions import ATTRIBUTES, find_directions
 from training.distill import DistillState, measure
+from training.synthetic.parameters import DIMENSIONS, Z_DIM
 
 bundled = pytest.mark.skipif(not DEMO_GENERATOR.exists(), reason="no generator is bundled yet")
 
@@ -106,6 +113,36 @@ def test_a_perfect_student_is_far_above_the_guesses_it_is_compared_with(generato
     assert min(view.generator for view in seen) > 90
     assert max(view.mean_head for view in seen) < 40
     assert max(view.other_head for view in seen) < 40
+
+
+class Student:
+    """Knows the balls of the teacher, fainter."""
+
+    def map(self, z):
+        return z[:, None]
+
+    def synthesize(self, w):
+        return Balls().heads(0.5 * w[:, 0])
+
+
+def test_shares_of_directions_are_found_again(monkeypatch):
+    monkeypatch.setattr(demo_directions, "_YAWS", (0.0,))  # for speed
+    monkeypatch.setattr(demo_directions, "_SIZE", 24)
+    vectors = torch.zeros(len(ATTRIBUTES), Z_DIM)
+    for vector, attribute in zip(vectors, ATTRIBUTES, strict=True):
+        vector[DIMENSIONS[attribute.dimension]] = attribute.end - attribute.start
+    own = [a.dimension for a in ATTRIBUTES].index("identity_1")
+    other = [a.dimension for a in ATTRIBUTES].index("identity_2")
+    vectors[own] -= 0.4 * vectors[other]
+    directions = [Direction(a.name, a.group, v) for a, v in zip(ATTRIBUTES, vectors, strict=True)]
+
+    shares = demo_directions.measure_shares(Student(), Balls(), directions, heads=1)
+
+    expected = np.zeros(len(ATTRIBUTES))
+    expected[own], expected[other] = 0.5, -0.2
+    assert np.allclose(shares.directions[own], expected, atol=0.03)  # colours are clamped at 0
+    assert np.allclose(shares.latents[own], 0.5 * (np.arange(len(ATTRIBUTES)) == own), atol=0.03)
+    assert (shares.visible > 0).sum() == 3  # the balls show three numbers of z
 
 
 def test_without_the_head_model_the_benchmark_says_so_and_measures_the_rest(

@@ -108,7 +108,31 @@ def moved(z: Array, attribute: Attribute, amount: float) -> Array:
         The same latents with one attribute changed. [B, 512]
     """
     now = _values(z)[:, DIMENSIONS[attribute.dimension]]
-    return _set(z, attribute.dimension, now + amount * (attribute.end - attribute.start))
+    return placed(z, attribute.dimension, now + amount * (attribute.end - attribute.start))
+
+
+def placed(z: Array, dimension: str, value: Array) -> Array:
+    """Give one dimension of synthetic heads a value, and keep every attribute that others decide.
+
+    Args:
+        z: [B, 512]
+        dimension: Key of `DIMENSIONS`.
+        value: [B]
+
+    Returns:
+        The latents of those heads, of mean square 1. [B, 512]
+    """
+    made = _values(z)
+    before = made[:, DIMENSIONS[dimension]].copy()
+    made[:, DIMENSIONS[dimension]] = value
+    if dimension == "skin_tone":
+        _follow(made, _LIGHTNESS, _normal_cdf(value) - _normal_cdf(before))
+    elif dimension == "hair_length":
+        _follow(made, _LENGTH, value - before)
+    # The mean square stays 1, or every other attribute would change a little: idle dimensions yield.
+    active, idle = np.square(made[:, :ACTIVE]).sum(1), np.square(made[:, ACTIVE:]).sum(1)
+    made[:, ACTIVE:] *= np.sqrt((Z_DIM - active) / idle)[:, None]
+    return made
 
 
 def find_directions(
@@ -134,7 +158,7 @@ def find_directions(
     found = []
     for a in ATTRIBUTES:
         ends = (np.full(count, value) for value in (a.start, a.end))
-        start, end = (mean_w(_set(z, a.dimension, value)) for value in ends)
+        start, end = (mean_w(placed(z, a.dimension, value)) for value in ends)
         found.append(Direction(a.name, a.group, (end - start).float(), a.unit, a.low, a.high))
     return tuple(found)
 
@@ -152,21 +176,6 @@ def _require_distilled(generator: CgsGenerator) -> None:
 def _values(z: Array) -> Array:
     """What a head is drawn from: z at the length at which its mean square is 1. [B, 512]"""
     return z / np.sqrt((z**2).mean(-1, keepdims=True))
-
-
-def _set(z: Array, dimension: str, value: Array) -> Array:
-    """Give one dimension a value [B], and keep every attribute that others decide. [B, 512]"""
-    made = _values(z)
-    before = made[:, DIMENSIONS[dimension]].copy()
-    made[:, DIMENSIONS[dimension]] = value
-    if dimension == "skin_tone":
-        _follow(made, _LIGHTNESS, _normal_cdf(value) - _normal_cdf(before))
-    elif dimension == "hair_length":
-        _follow(made, _LENGTH, value - before)
-    # The mean square stays 1, or every other attribute would change a little: idle dimensions yield.
-    active, idle = np.square(made[:, :ACTIVE]).sum(1), np.square(made[:, ACTIVE:]).sum(1)
-    made[:, ACTIVE:] *= np.sqrt((Z_DIM - active) / idle)[:, None]
-    return made
 
 
 def _follow(z: Array, rates: Mapping[str, float], change: Array) -> None:
