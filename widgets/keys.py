@@ -10,6 +10,7 @@ from imgui_bundle import imgui
 from renderer.camera import OrbitRig
 from splatviz_app import controls
 from splatviz_app.session import Session
+from widgets import selection
 
 _CTRL, _SHIFT = int(imgui.Key.mod_ctrl), int(imgui.Key.mod_shift)
 _MODIFIER_KEYS = {
@@ -73,6 +74,11 @@ def _next_seed(session: Session) -> None:
     )  # what the seed's field can hold
 
 
+def _clear_selection(session: Session) -> None:
+    if not session.show_shortcuts:  # which it closes
+        selection.clear(session)
+
+
 def _toggle_shortcuts(session: Session) -> None:
     session.show_shortcuts = not session.show_shortcuts
 
@@ -99,6 +105,9 @@ SHORTCUTS: tuple[Shortcut, ...] = (
         "Ctrl+Shift+Z", "Redo",
         _keys(_K.z, with_=_CTRL | _SHIFT) + _keys(_K.y, with_=_CTRL), Session.redo, "Edit", True,
     ),
+    Shortcut("Ctrl+I", "Invert the selection", _keys(_K.i, with_=_CTRL), selection.invert, "Edit"),
+    Shortcut("Esc", "Clear the selection", _keys(_K.escape), _clear_selection, "Edit"),
+    Shortcut("Delete", "Delete the selected splats", _keys(_K.delete), selection.delete, "Edit"),
     Shortcut("Space", "Next seed", _keys(_K.space), _next_seed, "Head", True),
     Shortcut("Home", "Reset the camera", _keys(_K.home), reset_view, "Camera"),
     Shortcut("F", "Frame the head", _keys(_K.f), frame_head, "Camera"),
@@ -124,6 +133,7 @@ MOUSE: tuple[tuple[str, str], ...] = (
     ("Right or middle drag", "Move the head"),
     ("Wheel", "Zoom towards the cursor"),
     ("Double-click", "Turn about the point under the cursor"),
+    ("Shift+drag", "Select splats; with Ctrl more, with Alt less"),
 )
 
 # What the mouse does on the panels' rows, for the overlay.

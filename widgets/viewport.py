@@ -1,4 +1,7 @@
-"""The picture: orbit with the left button, pan with the right or middle one, zoom with the wheel."""
+"""The picture: orbit with the left button, pan with the right or middle one, zoom with the wheel.
+
+With Shift the left button draws a rectangle that selects splats.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,10 @@ from imgui_bundle import ImVec2, hello_imgui, imgui
 from renderer.camera import Vector
 from splatviz_app import controls
 from splatviz_app.controls import Inertia
+from splatviz_app.selection import TINT, Combine, Rectangle
 from splatviz_app.session import Session
 from splatviz_app.window import Dock
+from widgets.selection import select_rectangle
 
 _BUTTONS = (
     imgui.ButtonFlags_.mouse_button_left
@@ -20,6 +25,7 @@ _BUTTONS = (
 )
 # A hand that rested this long before it let go does not throw the head.
 _THROW_PATIENCE = 0.08  # seconds
+_LEAST_RECTANGLE = 3.0  # px on a side; a smaller one is a click
 
 
 class ViewportPanel:
@@ -31,6 +37,7 @@ class ViewportPanel:
     def __init__(self) -> None:
         self._last_motion = 0.0  # time.monotonic() seconds
         self._orbiting = False
+        self._rectangle_from: ImVec2 | None = None  # the corner at which one that is drawn began
 
     def visible(self, session: Session) -> bool:
         """Always: it says what to do when there is nothing to see."""
@@ -51,6 +58,7 @@ class ViewportPanel:
             texture = imgui.ImTextureRef(session.picture.texture)
             imgui.get_window_draw_list().add_image(texture, corner, far)
             self._steer(session, corner, area)
+            self._draw_rectangle(session, corner, area)
         else:
             _draw_welcome(session, corner, area)
         _draw_banner(session, corner, area)
@@ -73,7 +81,10 @@ class ViewportPanel:
         if imgui.is_item_activated():
             session.inertia = Inertia()
             self._orbiting = imgui.is_mouse_down(imgui.MouseButton_.left)
-        elif imgui.is_item_active():  # what moved the cursor here before the press turns nothing
+            selects = self._orbiting and io.key_shift
+            self._rectangle_from = ImVec2(io.mouse_pos.x, io.mouse_pos.y) if selects else None
+        elif imgui.is_item_active() and self._rectangle_from is None:
+            # What moved the cursor here before the press turns nothing.
             moved = io.mouse_delta
             if moved.x or moved.y:
                 self._last_motion = now
@@ -85,6 +96,27 @@ class ViewportPanel:
                     session.rig = controls.pan(before, moved.x, moved.y, area.y)
         if imgui.is_item_deactivated() and now - self._last_motion > _THROW_PATIENCE:
             session.inertia = Inertia()
+
+    def _draw_rectangle(self, session: Session, corner: ImVec2, area: ImVec2) -> None:
+        """Show the rectangle that the hand draws; when it lets go, select what lies inside."""
+        first, io = self._rectangle_from, imgui.get_io()
+        if first is None:
+            return
+        second = ImVec2(io.mouse_pos.x, io.mouse_pos.y)
+        shade, line = imgui.get_color_u32((*TINT, 0.15)), imgui.get_color_u32((*TINT, 0.9))
+        paint = imgui.get_window_draw_list()
+        paint.add_rect_filled(first, second, shade)
+        paint.add_rect(first, second, line)
+        if not imgui.is_item_deactivated():
+            return
+        self._rectangle_from = None
+        if min(abs(second.x - first.x), abs(second.y - first.y)) < _LEAST_RECTANGLE:
+            return
+        how: Combine = "add" if io.key_ctrl else "subtract" if io.key_alt else "replace"
+        ends = [
+            ((end.x - corner.x) / area.x, (end.y - corner.y) / area.y) for end in (first, second)
+        ]
+        select_rectangle(session, Rectangle(*ends), how)
 
 
 def _point_under(
