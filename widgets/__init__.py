@@ -9,6 +9,7 @@ from splatviz_app.window import Panel, WindowParts
 def window_parts() -> WindowParts:
     """Everything the window shows: each panel in the order of its tab, the menu, the status bar."""
     from widgets.camera import CameraPanel
+    from widgets.eval import EvalPanel
     from widgets.latent import LatentPanel
     from widgets.load import LoadPanel
     from widgets.log import LogPanel
@@ -29,6 +30,7 @@ def window_parts() -> WindowParts:
         RenderPanel(),
         save,
         PerformancePanel(),
+        EvalPanel(),
         LogPanel(),
     )
 

@@ -1,0 +1,280 @@
+"""The Eval panel: an expression over what is shown, others that follow it, and the selection."""
+
+from __future__ import annotations
+
+import time
+
+from imgui_bundle import imgui
+
+from splatviz_app.answers import View
+from splatviz_app.evaluation import Answer, Inquiry, Question, why_not_ready
+from splatviz_app.session import Session
+from splatviz_app.window import Dock
+from widgets import fields
+from widgets.eval_views import Look, Wishes, draw_view, summary
+from widgets.selection import draw_selection, select_rows
+
+_REST = 0.4  # seconds without a letter after which what is typed is evaluated
+_LEAST_LIMIT = 10.0  # seconds for an expression: unlike a script, it keeps no picture waiting
+_PATIENCE = 0.5  # seconds after which a running expression is worth a word
+_TALLEST_FIELD = 8  # lines
+_FIELD_HELP = (
+    "Python over what is shown: gs (the splats after all edits), render (image, alpha, depth), camera, "
+    "slider, sel (the selected splats), torch, np.\n"
+    "Enter evaluates, Ctrl+Enter begins a new line, Up and Down walk through what was asked before."
+)
+EXAMPLES = (
+    "gs",
+    "gs.opacities",
+    "gs._xyz",
+    "gs.opacities < 0.1",
+    "gs.scales.max(dim=1).values",
+    "render.image",
+    "render.depth",
+    "camera",
+)
+
+
+class EvalPanel:
+    """Asks the session's evaluator and shows its answers."""
+
+    title = "Eval"
+    dock: Dock = "right_low"
+
+    def __init__(self) -> None:
+        """Begin with the question for all there is."""
+        self._text = "gs"
+        self._typed: float | None = None  # time.monotonic() seconds of a letter not evaluated yet
+        self._back = 0  # how far in the history the field stands; 0 is the newest
+        self._asked = Question("gs")
+        self._hint = ""  # why the text is not evaluated
+        self._pinned: dict[str, Question] = {}
+        self._looks: dict[str, Look] = {}
+        self._sent: Inquiry | None = None
+        self._answered: dict[str, Answer] = {}  # the newest of each text
+
+    def visible(self, session: Session) -> bool:
+        """Always: without a head it says what it is for."""
+        return True
+
+    def draw(self, session: Session) -> None:
+        """Draw the field, its answer, the pinned expressions and the selection."""
+        if session.result is None:
+            fields.empty(
+                "Nothing is shown yet.",
+                "Open a head to look into its splats, its picture and its camera.",
+            )
+            return
+        self._pinned = {
+            text: self._pinned.get(text, Question(text)) for text in session.preferences.pinned
+        }
+        self._draw_field(session)
+        self._draw_state(session)
+        self._draw_answer(session)
+        self._draw_pinned(session)
+        draw_selection(session)
+        self._ask(session)
+
+    # ---- asking
+
+    def _ask(self, session: Session) -> None:
+        """Ask about the newest picture, if it or a question is new."""
+        assert session.result is not None
+        questions = dict.fromkeys((self._asked, *self._pinned.values()))
+        sliders = session.document.edits.sliders
+        inquiry = Inquiry(tuple(questions), session.result, sliders)
+        if inquiry != self._sent:
+            session.evaluator.runner.seconds = max(session.preferences.script_seconds, _LEAST_LIMIT)
+            session.evaluator.submit(inquiry)
+            self._sent = inquiry
+        answers = session.evaluator.frame
+        if answers is not None:
+            self._answered = {a.question.text: a for a in answers.answers}
+
+    def _evaluate(self, session: Session, text: str, remember: bool) -> None:
+        """Take a text as the question, if it is complete."""
+        self._typed = None
+        self._hint = why_not_ready(text)
+        if self._hint:
+            return
+        text = text.strip()
+        if text != self._asked.text:
+            self._asked = self._pinned.get(text, Question(text))
+        if remember:
+            session.preferences = session.preferences.with_asked(text)
+            self._back = 0
+
+    # ---- the field
+
+    def _draw_field(self, session: Session) -> None:
+        lines = min(_TALLEST_FIELD, 1 + self._text.count("\n"))
+        between = imgui.get_style().item_inner_spacing.x
+        buttons = 2 * imgui.get_frame_height() + fields.em(1.6)
+        width = imgui.get_content_region_avail().x - buttons - 2 * between
+        height = lines * imgui.get_text_line_height() + 2 * imgui.get_style().frame_padding.y
+        flags = (
+            imgui.InputTextFlags_.enter_returns_true
+            | imgui.InputTextFlags_.ctrl_enter_for_new_line
+            | imgui.InputTextFlags_.callback_always
+        )
+        before = self._text
+
+        def follow(typed: imgui.InputTextCallbackData) -> int:
+            self._walk_history(session, typed)
+            return 0
+
+        entered, self._text = imgui.input_text_multiline(
+            "##Expression", before, (width, height), flags, follow
+        )
+        fields.tooltip(_FIELD_HELP)
+        if self._text != before:
+            self._typed, self._hint = time.monotonic(), ""
+        imgui.same_line(0, between)
+        self._draw_history_list(session)
+        imgui.same_line(0, between)
+        self._draw_pin_button(session)
+        rested = self._typed is not None and time.monotonic() - self._typed > _REST
+        if entered:
+            self._evaluate(session, self._text, remember=True)
+        elif rested:
+            self._evaluate(session, self._text, remember=False)
+        elif self._typed is not None:
+            session.engine.wake()  # look again soon, though nothing else moves
+
+    def _walk_history(self, session: Session, typed: imgui.InputTextCallbackData) -> None:
+        """Put an older or newer text into the field while it has the keyboard."""
+        asked = session.preferences.asked
+        step = int(imgui.is_key_pressed(imgui.Key.up_arrow)) - int(
+            imgui.is_key_pressed(imgui.Key.down_arrow)
+        )
+        if not step or not asked or "\n" in self._text:
+            return  # in several lines the arrows move the cursor
+        if self._back == 0 and self._text.strip() == asked[0]:
+            self._back = 1  # it is there already
+        self._back = min(max(self._back + step, 0), len(asked))
+        text = asked[self._back - 1] if self._back else ""
+        typed.delete_chars(0, typed.buf_text_len)
+        typed.insert_chars(0, text)
+
+    def _draw_history_list(self, session: Session) -> None:
+        if imgui.arrow_button("##Asked before", imgui.Dir.down):
+            imgui.open_popup("asked")
+        fields.tooltip("What was asked before, and examples.")
+        if not imgui.begin_popup("asked"):
+            return
+        asked = session.preferences.asked
+        for text in asked:
+            self._offer(session, text)
+        if asked:
+            imgui.separator_text("Examples")
+        for text in EXAMPLES:
+            if text not in asked:
+                self._offer(session, text)
+        imgui.end_popup()
+
+    def _offer(self, session: Session, text: str) -> None:
+        shown = " ".join(text.split())
+        if imgui.menu_item(f"{shown[:60]}##{text}", "", False)[0]:
+            self._put(session, text)
+
+    def _put(self, session: Session, text: str) -> None:
+        """Bring a text to the field and evaluate it."""
+        self._text = text
+        self._evaluate(session, text, remember=True)
+
+    def _draw_pin_button(self, session: Session) -> None:
+        text = self._asked.text
+        why = "It is pinned already." if text in self._pinned else ""
+        with fields.unless(why):
+            if fields.button("Pin", "Keep this expression in sight; it follows the head."):
+                session.preferences = session.preferences.with_pinned(text)
+
+    # ---- answers
+
+    def _draw_state(self, session: Session) -> None:
+        running = session.evaluator.runner.running_seconds
+        if running > _PATIENCE:
+            imgui.align_text_to_frame_padding()
+            fields.muted(f"Evaluating, {running:.1f} s")
+            imgui.same_line()
+            if imgui.small_button("Stop"):
+                session.evaluator.runner.stop()
+        elif self._hint:
+            fields.muted(self._hint)
+
+    def _draw_answer(self, session: Session) -> None:
+        answer = self._answered.get(self._asked.text)
+        if answer is None:
+            return
+        imgui.push_id("asked")
+        wishes = self._draw_one(session, self._asked, answer)
+        imgui.pop_id()
+        self._asked = self._fulfil(session, wishes)
+
+    def _draw_one(self, session: Session, question: Question, answer: Answer) -> Wishes:
+        if answer.printed:
+            imgui.push_text_wrap_pos(0.0)
+            imgui.text_unformatted(answer.printed.rstrip())
+            imgui.pop_text_wrap_pos()
+        if answer.error is not None:
+            imgui.push_style_color(imgui.Col_.text, fields.level_color("error"))
+            imgui.text_wrapped(str(answer.error))
+            imgui.pop_style_color()
+            return Wishes(question)
+        assert answer.view is not None
+        look = self._looks.setdefault(question.text, Look())
+        return draw_view(session.textures, question, answer.view, look)
+
+    def _draw_pinned(self, session: Session) -> None:
+        if not self._pinned:
+            return
+        fields.section("Pinned")
+        for number, (text, question) in enumerate(self._pinned.items()):
+            imgui.push_id(number)
+            self._draw_pin(session, text, question)
+            imgui.pop_id()
+
+    def _draw_pin(self, session: Session, text: str, question: Question) -> None:
+        answer = self._answered.get(text)
+        value = _in_short(answer)
+        is_open = imgui.tree_node_ex(
+            f"{' '.join(text.split())}##pin", imgui.TreeNodeFlags_.allow_overlap
+        )
+        fields.tooltip(f"{text}\n{value}")
+        if imgui.begin_popup_context_item("pin menu"):
+            if imgui.menu_item("Look at this", "", False)[0]:
+                self._put(session, text)
+            if imgui.menu_item("Remove", "", False)[0]:
+                session.preferences = session.preferences.without_pinned(text)
+            imgui.end_popup()
+        imgui.same_line(0, fields.em(0.8))
+        failed = answer is not None and answer.error is not None
+        color = fields.level_color("error") if failed else fields.quiet_color()
+        imgui.text_colored(color, value)
+        if not is_open:
+            return
+        if answer is not None:
+            self._pinned[text] = self._fulfil(session, self._draw_one(session, question, answer))
+        imgui.tree_pop()
+
+    def _fulfil(self, session: Session, wishes: Wishes) -> Question:
+        """Do what the hand asked for, and return how the question is looked at from now on."""
+        answers = session.evaluator.frame
+        if wishes.rows is not None and answers is not None:
+            select_rows(session, wishes.rows, answers.inquiry.result.splats, wishes.how)
+        if wishes.pin:
+            session.preferences = session.preferences.with_pinned(wishes.pin)
+        if wishes.look_at:
+            self._text = wishes.look_at
+            session.preferences = session.preferences.with_asked(wishes.look_at)
+            return Question(wishes.look_at)
+        return wishes.question
+
+
+def _in_short(answer: Answer | None) -> str:
+    if answer is None:
+        return "…"
+    if answer.error is not None:
+        return answer.error.message
+    view: View | None = answer.view
+    return summary(view) if view is not None else ""
