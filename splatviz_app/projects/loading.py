@@ -10,7 +10,7 @@ from renderer.errors import LoadError
 from splatviz_app.engine import Progress, Step
 from splatviz_app.projects.content import Content, ModelReference, located, places
 from splatviz_app.projects.files import NOTE_SUFFIXES, read_note, read_project
-from splatviz_app.scenes import GanHead, Library, Scene, open_scene, scene_for
+from splatviz_app.scenes import BUILT_IN, GanHead, Library, Scene, open_scene, scene_for
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,9 @@ def _candidates(
     beside = Path(content.origin) if source.is_recovery and content.origin else source.path
     known = [s for s in library.scenes() if type(s) is type(scene) and reference.fingerprint]
     same = [Path(s.path) for s in known if _fingerprint(library, s) == reference.fingerprint]
-    named = [Path(path) for path in recent if Path(path).name == reference.name]
+    # What comes with the program lies elsewhere on another machine.
+    at_hand = (*map(Path, recent), *BUILT_IN.values())
+    named = [path for path in at_hand if path.name == reference.name]
     folder = beside.absolute().parent
     for path in dict.fromkeys([*same, *places(reference, folder), *named]):
         if path.is_file():
