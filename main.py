@@ -31,7 +31,8 @@ _EXAMPLES = """examples:
 class Arguments:
     """Show 3D Gaussian heads and the generators that make them."""
 
-    # A generator (.pkl, .safetensors) or a head (.ply); what comes with the program if not given.
+    # A generator (.pkl, .safetensors), a head (.ply) or a project (.splathead); the one that comes with the
+    # program if not given.
     model: Annotated[Path | None, tyro.conf.arg(aliases=["-m"])] = None
     # Write a picture here, and open no window.
     png: Path | None = None
@@ -97,7 +98,6 @@ def _new_session(arguments: Arguments) -> Session:
     from models.latents import LatentSettings
     from renderer.camera import OrbitRig
     from splatviz_app import controls
-    from splatviz_app.edits.code_history import CodeHistory
     from splatviz_app.edits.desk import EditDesk
     from splatviz_app.preferences import Preferences, load_preferences
     from splatviz_app.session import new_session
@@ -107,7 +107,7 @@ def _new_session(arguments: Arguments) -> Session:
         preferences = replace(preferences, backend=arguments.backend)
     session = new_session(preferences)
     if arguments.fresh:
-        session.editing = EditDesk(CodeHistory(None))
+        session.editing = EditDesk(None)
     _check_latent(arguments)
     x, y = arguments.at
     session.latent = LatentSettings(
@@ -149,10 +149,12 @@ def _make_files(arguments: Arguments) -> None:
         options = export.PictureOptions(
             arguments.size, arguments.transparent, arguments.supersampling
         )
-        work = export.save_picture(session.pipeline, request, arguments.png, options)
+        note = session.project.note()
+        work = export.save_picture(session.pipeline, request, arguments.png, options, note)
         print(_run(work).sentence)
     if arguments.ply is not None:
-        work = export.save_head(session.pipeline, request, arguments.ply, arguments.profile)
+        note = session.project.note()
+        work = export.save_head(session.pipeline, request, arguments.ply, arguments.profile, note)
         print(_run(work).sentence)
 
 
@@ -177,7 +179,12 @@ def _open_window(arguments: Arguments) -> None:
     session = _new_session(arguments)
     session.open(arguments.model or first_head())
     options = WindowOptions(remember=not arguments.fresh, screenshot=arguments.screenshot)
+    if wants_window and not arguments.fresh:
+        from splatviz_app.autosave import Autosave
+
+        session.project.begin_autosave(Autosave())
     run_window(session, window_parts(), options)
+    session.project.end_autosave()  # not after an exception: then there is something to recover
 
 
 def _explain_no_display(arguments: Arguments) -> None:

@@ -185,6 +185,7 @@ class _Window:
     _uploaded: RenderResult | None = None
     _last_frame: float = field(default_factory=time.monotonic)
     _settled_frames: int = 0
+    _title: str = "Splathead"
 
     def parameters(self) -> hello_imgui.RunnerParams:
         """What hello_imgui needs to run the window."""
@@ -293,6 +294,7 @@ class _Window:
 
         handle = glfw_utils.glfw_window_hello_imgui()
         glfw.set_drop_callback(handle, self._on_drop)  # type: ignore[arg-type]
+        glfw.set_window_close_callback(handle, self._on_close)
         self.session.engine.wake = self.session.evaluator.wake = hello_imgui.request_refresh
         drawn_by = GL.glGetString(GL.GL_RENDERER) or b""
         self._is_software_gl = any(name in drawn_by for name in _SOFTWARE_GL)
@@ -305,6 +307,23 @@ class _Window:
     def _on_drop(self, _window: object, paths: Sequence[str]) -> None:
         self.session.open_dropped(paths)
         hello_imgui.request_refresh()
+
+    def _on_close(self, window: object) -> None:
+        """Ask before closing, where there is something to ask."""
+        import glfw
+
+        glfw.set_window_should_close(window, False)  # type: ignore[arg-type]
+        self.session.project.quit()
+        hello_imgui.request_refresh()
+
+    def _show_title(self) -> None:
+        title = self.session.project.title
+        if title != self._title:
+            import glfw
+            from imgui_bundle import glfw_utils
+
+            self._title = title
+            glfw.set_window_title(glfw_utils.glfw_window_hello_imgui(), title)
 
     def _begin_frame(self) -> None:
         _make_readable(imgui.get_style())  # the user may have chosen another theme
@@ -319,6 +338,7 @@ class _Window:
         session.hand_is_busy = held or now < session.busy_until
         session.update(now - self._last_frame)
         self._last_frame = now
+        self._show_title()
         if session.inertia.moves or session.moves_by_itself:
             hello_imgui.request_refresh()
         if session.wants_quit:

@@ -38,6 +38,7 @@ def strange_home(tmp_path_factory):
     folder = tmp_path_factory.mktemp("home")
     names = {
         "SPLATHEAD_CONFIG": folder / "config",
+        "SPLATHEAD_STATE": folder / "state",
         "XDG_CONFIG_HOME": folder / ".config",
         "XDG_CACHE_HOME": folder / ".cache",
         "XDG_DATA_HOME": folder / ".local",

@@ -15,13 +15,14 @@ def window_parts() -> WindowParts:
     from widgets.log import LogPanel
     from widgets.menu import Menu
     from widgets.performance import PerformancePanel
+    from widgets.project_dialogs import ProjectDialogs
     from widgets.render import RenderPanel
     from widgets.save import SavePanel
     from widgets.status import StatusBar
     from widgets.viewport import ViewportPanel
 
-    load, save = LoadPanel(), SavePanel()
-    menu = Menu(load.ask_for_file, save.save_picture, save.save_head)
+    load, save, projects = LoadPanel(), SavePanel(), ProjectDialogs()
+    menu = Menu(load.ask_for_file, save.save_picture, save.save_head, projects)
     panels: tuple[Panel, ...] = (
         ViewportPanel(),
         load,
@@ -39,5 +40,6 @@ def window_parts() -> WindowParts:
         # Also while the panel that opened a dialog is hidden behind another tab.
         load.poll_dialogs(session)
         save.poll_dialogs(session)
+        projects.draw(session)
 
     return WindowParts(panels, menu.draw_menus, StatusBar(), overlay)

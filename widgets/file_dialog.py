@@ -22,13 +22,16 @@ def has_native_dialog() -> bool:
 
 
 class FileDialog:
-    """At most one dialog at a time. Ask with `open_file` or `choose_folder`, then `poll` every frame."""
+    """At most one dialog at a time: `open_file`, `save_file` or `choose_folder`, then `poll` every frame."""
 
     def __init__(self, key: str) -> None:
         """Prepare a dialog; `key` tells it from others of the window."""
         self._key = key
         self._native: (
-            portable_file_dialogs.open_file | portable_file_dialogs.select_folder | None
+            portable_file_dialogs.open_file
+            | portable_file_dialogs.save_file
+            | portable_file_dialogs.select_folder
+            | None
         ) = None
         self._in_window = False
         self._polled = -1  # the frame of the window in which `poll` was last asked
@@ -38,24 +41,45 @@ class FileDialog:
         """Whether the user is choosing."""
         return self._native is not None or self._in_window
 
-    def open_file(self, title: str, suffixes: Sequence[str], folder: Path | None = None) -> None:
+    def open_file(
+        self, title: str, suffixes: Sequence[str], folder: Path | None = None, kind: str = "Heads"
+    ) -> None:
         """Ask for one existing file.
 
         Args:
             title: Of the dialog.
             suffixes: The endings that are offered, with their dot.
             folder: Where to begin; the last folder if None.
+            kind: What files of those endings are called.
         """
         if self.is_open:
             return
         start = str(folder) if folder else ""
         if has_native_dialog():
             patterns = " ".join(f"*{suffix}" for suffix in suffixes)
-            filters = [f"Heads ({patterns})", patterns, "All files", "*"]
+            filters = [f"{kind} ({patterns})", patterns, "All files", "*"]
             self._native = portable_file_dialogs.open_file(title, start, filters)
         else:
             # The dialog takes a comma outside of braces for the next filter.
-            self._show(title, f"Heads ({' '.join(suffixes)}){{{','.join(suffixes)}}},.*", start)
+            self._show(title, f"{kind} ({' '.join(suffixes)}){{{','.join(suffixes)}}},.*", start)
+
+    def save_file(self, title: str, kind: str, path: Path) -> None:
+        """Ask for a file to write, which may exist: the user knows, having been asked.
+
+        Args:
+            title: Of the dialog.
+            kind: What such files are called.
+            path: Where to begin and what to propose; its ending is that of the kind.
+        """
+        if self.is_open:
+            return
+        if has_native_dialog():
+            filters = [f"{kind} (*{path.suffix})", f"*{path.suffix}"]
+            self._native = portable_file_dialogs.save_file(title, str(path), filters)
+        else:
+            dialog, only = im_file_dialog.FileDialog.instance(), f"{{{path.suffix}}}"
+            kinds = f"{kind} ({path.suffix}){only}"
+            self._in_window = dialog.save(self._key, title, kinds, str(path.parent))
 
     def choose_folder(self, title: str = "Choose a folder", folder: Path | None = None) -> None:
         """Ask for one existing folder."""

@@ -84,13 +84,13 @@ def _toggle_shortcuts(session: Session) -> None:
 
 
 def quit_window(session: Session) -> None:
-    """Close the window at the end of this frame."""
-    session.wants_quit = True
+    """Close the window at the end of this frame, or ask whether to save before."""
+    session.project.quit()
 
 
-def chord(letter: str, *, ctrl: bool = False) -> int:
-    """The key of a letter, with or without Ctrl (Cmd on a Mac)."""
-    return int(getattr(imgui.Key, letter)) | (_CTRL if ctrl else 0)
+def chord(letter: str, *, ctrl: bool = False, shift: bool = False) -> int:
+    """The key of a letter, with or without Ctrl (Cmd on a Mac) and Shift."""
+    return int(getattr(imgui.Key, letter)) | (_CTRL if ctrl else 0) | (_SHIFT if shift else 0)
 
 
 def _keys(*keys: imgui.Key, with_: int = 0) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from imgui_bundle import imgui
 from renderer.formats.frames import Frame
 from splatviz_app.engine import Job, JobState
 from splatviz_app.inspection import Facts, Inspection, checkpoint_facts, inspect_file
+from splatviz_app.projects.files import PICTURE_SUFFIX, PROJECT_SUFFIX
 from splatviz_app.scenes import BUILT_IN, SUFFIXES, OpenedGenerator, PlyHead, title_of
 from splatviz_app.session import Session
 from splatviz_app.window import Dock
@@ -34,6 +35,7 @@ _BUTTON_HELP = {
     "Inspect…": "Read what a file holds before opening it.",
 }
 _SHOWN_RECENT = 8
+OPENED = (*SUFFIXES, PROJECT_SUFFIX, PICTURE_SUFFIX)
 _PATIENCE = 0.3  # seconds
 
 
@@ -75,8 +77,8 @@ class LoadPanel:
 
     def ask_for_file(self, session: Session) -> None:
         """Let the user choose what to open. `poll_dialogs` then opens it."""
-        title = "Open a head or a generator"
-        self._open_dialog.open_file(title, SUFFIXES, _folder_of(session))
+        title = "Open a head, a generator or a project"
+        self._open_dialog.open_file(title, OPENED, _folder_of(session), "All that can be opened")
 
     def poll_dialogs(self, session: Session) -> None:
         """Follow up on open dialogs; to be called every frame, also while the panel is hidden."""
@@ -94,7 +96,8 @@ class LoadPanel:
     def _draw_buttons(self, session: Session) -> None:
         if fields.button(
             "Open…",
-            f"A generator or a head: {', '.join(SUFFIXES)}. Or drop the file on the window. (Ctrl+O)",
+            f"A generator, a head, a project, or a picture saved here: {', '.join(OPENED)}. "
+            "Or drop the file on the window. (Ctrl+O)",
             height=fields.em(2.4),
         ):
             self.ask_for_file(session)
@@ -183,7 +186,8 @@ class LoadPanel:
             imgui.pop_id()
 
     def _draw_recent_file(self, session: Session, path: Path, missing: bool) -> None:
-        is_open = session.scene is not None and session.scene.path == str(path)
+        is_open = path == session.project.path
+        is_open |= session.scene is not None and session.scene.path == str(path)
         text = imgui.Col_.text_disabled if missing else imgui.Col_.text
         remove = fields.em(1.6)
         width = imgui.get_content_region_avail().x - remove - imgui.get_style().item_spacing.x

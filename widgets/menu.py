@@ -12,6 +12,7 @@ from splatviz_app.scenes import BUILT_IN
 from splatviz_app.session import Session
 from widgets import fields
 from widgets.keys import FIELDS, MOUSE, SHORTCUTS, Shortcut, chord, press_keys, quit_window
+from widgets.project_dialogs import ProjectDialogs
 
 # Of hello_imgui's themes those in which every control can be told from its background.
 _THEMES = {
@@ -31,11 +32,17 @@ class Menu:
         open_file: Callable[[Session], None],
         save_picture: Callable[[Session], None],
         save_head: Callable[[Session], None],
+        projects: ProjectDialogs,
     ) -> None:
-        """Take the commands that belong to panels."""
+        """Take the commands that belong to panels and dialogs."""
+        save_as = (chord("s", ctrl=True, shift=True),)
+        self._restore = projects.restore
         self._files = (
+            Shortcut("Ctrl+N", "New project", (chord("n", ctrl=True),), _begin_anew, "File"),
             Shortcut("Ctrl+O", "Open…", (chord("o", ctrl=True),), open_file, "File"),
-            Shortcut("Ctrl+S", "Save picture", (chord("s", ctrl=True),), save_picture, "File"),
+            Shortcut("Ctrl+S", "Save project", (chord("s", ctrl=True),), projects.save, "File"),
+            Shortcut("Ctrl+Shift+S", "Save project as…", save_as, projects.save_as, "File"),
+            Shortcut("Ctrl+P", "Save picture", (chord("p", ctrl=True),), save_picture, "File"),
             Shortcut("Ctrl+E", "Save head (.ply)", (chord("e", ctrl=True),), save_head, "File"),
             Shortcut("Ctrl+Q", "Quit", (chord("q", ctrl=True),), quit_window, "File"),
         )
@@ -67,8 +74,9 @@ class Menu:
             imgui.end_menu()
 
     def _draw_file_menu(self, session: Session) -> None:
-        open_file, save_picture, save_head, quit_ = self._files
+        new, open_file, save, save_as, save_picture, save_head, quit_ = self._files
         has_head = session.opened is not None
+        _item(session, new)
         _item(session, open_file)
         if imgui.begin_menu("Open recent", bool(session.preferences.recent)):
             for path in session.preferences.recent:
@@ -79,6 +87,14 @@ class Menu:
         for name, own in BUILT_IN.items():
             if imgui.menu_item_simple(name, enabled=own.exists()):
                 session.open(own)
+        if imgui.menu_item_simple("Restore from a picture…"):
+            self._restore(session)
+        imgui.set_item_tooltip(
+            "Pictures and heads saved by Splathead say how they were made: model, latent, edits, camera."
+        )
+        imgui.separator()
+        _item(session, save)
+        _item(session, save_as)
         imgui.separator()
         _item(session, save_picture, has_head)
         _item(session, save_head, has_head)
@@ -153,6 +169,10 @@ def _draw_view_menu(window: hello_imgui.RunnerParams) -> None:
                 look.theme = theme
                 hello_imgui.apply_tweaked_theme(look)
         imgui.end_menu()
+
+
+def _begin_anew(session: Session) -> None:
+    session.project.new()
 
 
 def _is_view(session: Session, name: str) -> bool:

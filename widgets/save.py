@@ -68,6 +68,7 @@ class SavePanel:
         self._custom = (1024, 1024)  # px
         self._picture_name, self._head_name = "head", "head"
         self._profile = next(iter(PROFILES))
+        self._keeps_settings = True
         self._dialog = FileDialog("save folder")
         self._free_picture, self._free_head = FreeName(), FreeName()
         self._picture_jobs: list[Job] = []
@@ -93,14 +94,16 @@ class SavePanel:
             options = PictureOptions(
                 self._picture_size(session), self._transparent, self._supersampling
             )
-            work = save_picture(session.pipeline, request, path, options)
+            note = self._note(session)
+            work = save_picture(session.pipeline, request, path, options, note)
             self._picture_jobs.append(session.start_job(f"Save {path.name}", work))
 
     def save_head(self, session: Session) -> None:
         """Begin to save the head as the panel says; nothing while nothing is open."""
         request, path = session.request(), self._head_path(session)
         if request is not None and not _why_not(self._head_name):
-            work = save_head(session.pipeline, request, path, self._profile)
+            note = self._note(session)
+            work = save_head(session.pipeline, request, path, self._profile, note)
             self._head_jobs.append(session.start_job(f"Save {path.name}", work))
 
     def poll_dialogs(self, session: Session) -> None:
@@ -123,6 +126,17 @@ class SavePanel:
             self._dialog.choose_folder("Save in", folder)
         fields.tooltip(f"{folder}\nClick to choose another.")
         self.poll_dialogs(session)
+        self._keeps_settings = fields.check(
+            "Settings inside",
+            "Write into pictures and heads how they were made: the model's name, the place in its "
+            "latent space, edits with their code, camera. Opening such a picture brings all of it "
+            "back. No folder is named.",
+            self._keeps_settings,
+            default=True,
+        )
+
+    def _note(self, session: Session) -> str:
+        return session.project.note() if self._keeps_settings else ""
 
     def _draw_picture(self, session: Session, reason: str) -> None:
         self._draw_size(session)

@@ -102,6 +102,7 @@ class CurrentProject:
         if path is None:
             self.asks_for_name = True
             return
+        self.asks_for_name = False
         if path.suffix.lower() != PROJECT_SUFFIX:
             path = path.with_name(path.name + PROJECT_SUFFIX)
         path = path.absolute()
@@ -117,7 +118,10 @@ class CurrentProject:
         self.asks_for_name, self._wish = False, None
 
     def open(self, path: str | Path) -> None:
-        """Open a project, after asking if something would be lost; or a picture, as a step of undo."""
+        """Open a project, after asking if something would be lost; or restore what a picture shows.
+
+        A picture, or a `.ply`, that says how it was made is a step of undo, not another project.
+        """
         source = Source(Path(path).expanduser().absolute())
         if source.is_note:
             self._load(source)
@@ -128,6 +132,11 @@ class CurrentProject:
         """Write aside from now on what is not saved, and ask what to do with what others left."""
         self.autosave = autosave
         self.lost = autosave.lost()
+
+    def end_autosave(self) -> None:
+        """End in order: what was not saved is not wanted."""
+        if self.autosave is not None:
+            self.autosave.close()
 
     def recover(self, lost: Lost) -> None:
         """Open what another program left behind; it is kept until it is saved."""

@@ -6,6 +6,7 @@ import io
 import json
 import os
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -147,8 +148,13 @@ def thumbnail_of(picture: np.ndarray, side: int = _THUMBNAIL) -> bytes:
     return encoded.getvalue()
 
 
+@lru_cache(maxsize=1024)
 def pixels_of(thumbnail: bytes) -> np.ndarray | None:
-    """Decode a thumbnail for the window; None if it cannot be. [H, W, 4] uint8"""
+    """Decode a thumbnail for the window; None if it cannot be. The same array each time.
+
+    Returns:
+        [H, W, 4] uint8, contiguous; nobody writes to it.
+    """
     if not is_thumbnail(thumbnail):
         return None
     try:

@@ -380,7 +380,6 @@ def test_without_an_ending_the_file_gets_ours_and_saving_again_asks_nothing(
     session = new(head_ply)
     session.project.save()
     assert session.project.asks_for_name
-    session.project.asks_for_name = False
     session.project.save(tmp_path / "my.head")
     settle(session)
     assert session.project.path == tmp_path / "my.head.splathead"
@@ -407,7 +406,6 @@ def test_a_saving_that_fails_says_so_and_keeps_asking(new, head_ply, tmp_path):
     session.latent = LatentSettings(seed=9)
     session.project.quit()
     session.project.answer("save")
-    session.project.asks_for_name = False
     session.project.save(tmp_path / "no such folder" / "a.splathead")
     settle(session)
     assert "folder does not exist" in session.banner
@@ -428,7 +426,6 @@ def test_quitting_with_unsaved_work_asks_and_does_what_is_answered(answer, new, 
         assert session.project.asks_for_name
         session.update(0.0)
         assert not session.wants_quit, "not before it has a name"
-        session.project.asks_for_name = False
         session.project.save(tmp_path / "a.splathead")
     settle(session)
 
