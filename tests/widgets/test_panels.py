@@ -25,6 +25,7 @@ from splatviz_app.session import new_session
 from tests.widgets.hand import Hand
 from widgets import load
 from widgets.camera import CameraPanel
+from widgets.eval import EvalPanel
 from widgets.latent import LatentPanel
 from widgets.load import LoadPanel
 from widgets.log import LogPanel
@@ -35,6 +36,7 @@ from widgets.save import SavePanel
 PANELS = (
     LoadPanel,
     CameraPanel,
+    EvalPanel,
     LatentPanel,
     RenderPanel,
     PerformancePanel,
