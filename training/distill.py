@@ -182,7 +182,8 @@ def distill(
 
     Args:
         model: Makes the heads to be learned.
-        settings: How; those of a resumed run must be the same, its length too: the rate follows it.
+        settings: How; those of a resumed run must be the same. Only `steps` may be another: the rate
+            follows the new length from there on.
         folder: state.safetensors, generator.safetensors and log.jsonl lie there afterwards.
 
     Raises:
@@ -331,7 +332,8 @@ def _resumed(state: DistillState, settings: DistillSettings, folder: Path) -> Di
     try:
         with safetensors.safe_open(path, "pt") as file:
             header = file.metadata() or {}
-            if json.loads(header["settings"]) != dataclasses.asdict(settings):
+            kept = json.loads(header["settings"]) | {"steps": settings.steps}
+            if kept != dataclasses.asdict(settings):
                 raise LoadError(path, "belongs to other settings. Use them, or another folder.")
             state.load({name: file.get_tensor(name) for name in file.keys()}, int(header["step"]))  # noqa: SIM118 - no dict
     except (safetensors.SafetensorError, KeyError, ValueError, RuntimeError) as error:

@@ -138,3 +138,9 @@ def test_the_rate_warms_up_and_ends_at_two_percent():
     assert schedule(10, settings) > 0.99
     assert schedule(1000, settings) == pytest.approx(0.02)
     assert math.isclose(schedule(500, settings), 0.51, rel_tol=1e-6)
+
+
+def test_a_run_may_be_made_shorter_or_longer_when_it_goes_on(tmp_path):
+    run(tmp_path, dataclasses.replace(SETTINGS, steps=2))
+    steps = run(tmp_path, dataclasses.replace(SETTINGS, steps=3))
+    assert [step.done for step in steps] == [3]
