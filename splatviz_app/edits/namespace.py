@@ -46,7 +46,7 @@ MEMBERS = {
 }
 NAMES = {
     "gs": "The head: its splats, to read and to change.",
-    "sel": "True for the selected splats; for all if none are selected. [N]",
+    "sel": "True for the selected splats; for none if nothing is selected. [N]",
     "slider": "The values of the sliders: slider.x",
     "torch": "PyTorch.",
     "np": "NumPy.",
