@@ -13,7 +13,6 @@ from renderer.errors import SplatheadError
 from splatviz_app.controls import Inertia, choose_size
 from splatviz_app.directions import Palette, palette_for, with_palette
 from splatviz_app.document import Document
-from splatviz_app.edits.code_history import CodeHistory
 from splatviz_app.edits.desk import EditDesk
 from splatviz_app.edits.errors import EditError
 from splatviz_app.edits.stack import EditStack
@@ -75,7 +74,7 @@ class Session:
         self.document = Document()
         self.history = History(self.document)
         self.project = CurrentProject(self)
-        self.editing = EditDesk(CodeHistory(config_folder()))
+        self.editing = EditDesk(config_folder())
         self.log = Log()
         self.picture: Picture | None = None
         self.textures = Textures()
@@ -210,6 +209,11 @@ class Session:
         self._opening_scene = None
         self.opening = self.start_job(title, work)
 
+    def run_edits_again(self) -> None:
+        """Try an edit that failed once more."""
+        self.pipeline.try_again()
+        self._sent = None
+
     def hold(self, seconds: float = 0.35) -> None:
         """Treat the hand as busy a little longer, so that ticks of a wheel become one step of undo."""
         self.busy_until = time.monotonic() + seconds
@@ -253,6 +257,7 @@ class Session:
         self.project.poll()
         self._notice_failure()
         self.editing.advance(self.edits, seconds)
+        self._remember_scripts()
         self.pipeline.scripts.seconds = self.preferences.script_seconds
         self.history.settle(self.document, self.hand_is_busy or self.inertia.moves)
         # Once settled nothing differs: a click or a word that is typed is no reason for a coarse picture.
@@ -415,6 +420,14 @@ class Session:
         if self.latent.is_bound and self.latent.weights != opened.fingerprint:
             self.latent = self.latent.unbound()
             self.say("Left out what belongs to the other generator; undo goes back to both.")
+
+    def _remember_scripts(self) -> None:
+        if self.engine.frame is None or self.hand_is_busy or self.engine.failure is not None:
+            return
+        try:
+            self.editing.remember(self.engine.frame.request.edits)
+        except SplatheadError as error:
+            self.log.add("warning", str(error))
 
     def _notice_failure(self) -> None:
         failure = self.engine.failure

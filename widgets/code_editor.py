@@ -17,7 +17,7 @@ from widgets import fields
 Complete = Callable[[str, str], Completion]  # from the line up to the cursor and the whole text
 Mark = tuple[int, str]  # a line, from 1, and what is wrong there
 
-_ROWS = 8  # of the list of words
+_ROWS, _WIDTH = 8, 19.0  # lines and em of the list of words
 _ERROR, _ERROR_ROW = 0xFF4A52F0, 0x403A3AC8  # ABGR
 _LIST_KEYS = (
     imgui.Key.up_arrow,
@@ -43,6 +43,8 @@ class CodeEditor:
         self._editor.set_insert_spaces_on_tabs(True)
         self._editor.set_show_whitespaces_enabled(False)
         self._editor.set_show_scrollbar_mini_map_enabled(False)
+        self._editor.set_line_number_left_margin(0)
+        self._editor.set_text_left_margin(1)
         self._editor.set_text(text)
         self._editor.set_change_callback(self._note_change)
         self._has_changed = False
@@ -205,10 +207,10 @@ class CodeEditor:
         height = rows * imgui.get_text_line_height_with_spacing() + fields.em(0.9)
         height += imgui.get_text_line_height_with_spacing() * 2 if about else 0
         below = corner.y + line_height + fields.em(0.2)
-        room = imgui.get_main_viewport().work_size.y
-        top = below if below + height < room else corner.y - height - fields.em(0.2)
-        imgui.set_next_window_pos((corner.x, top))
-        imgui.set_next_window_size((fields.em(19), height))
+        room, width = imgui.get_main_viewport().size, fields.em(_WIDTH)
+        top = below if below + height < room.y else corner.y - height - fields.em(0.2)
+        imgui.set_next_window_pos((min(corner.x, room.x - width - fields.em(0.3)), top))
+        imgui.set_next_window_size((width, height))
         flags = (
             imgui.WindowFlags_.no_decoration
             | imgui.WindowFlags_.no_move

@@ -11,7 +11,8 @@ BUILT_IN: tuple[Preset, ...] = (
         "Shows every splat as a small solid ball: how a head is built.",
         (
             CodeEdit(
-                code="# Every splat becomes a small, solid ball.\n"
+                code="# Every splat that can be seen becomes a small, solid ball.\n"
+                "gs.keep(gs.opacities > 0.1)\n"
                 "gs.scales = slider.size / 1000\n"
                 "gs.opacities = 1\n"
             ),
@@ -19,7 +20,7 @@ BUILT_IN: tuple[Preset, ...] = (
         (Slider("size", 1.2, 0.2, 6.0),),
     ),
     Preset(
-        "Levels in colour",
+        "Levels",
         "Paints each level of the generator in a colour of its own, coarse to fine.",
         (
             CodeEdit(

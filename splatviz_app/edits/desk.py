@@ -1,10 +1,12 @@
-"""What editing needs besides the document: the clock of what moves, and which scripts may run here."""
+"""What editing needs besides the document: a clock, presets, and which scripts may run here."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from splatviz_app.edits.code_history import CodeHistory
+from splatviz_app.edits.presets import PresetFolder
 from splatviz_app.edits.stack import NO_EDITS, EditStack
 from splatviz_app.edits.values import CodeEdit
 
@@ -12,11 +14,13 @@ from splatviz_app.edits.values import CodeEdit
 class EditDesk:
     """Turns the document's edits into what is drawn now. Belongs to the window's thread."""
 
-    def __init__(self, history: CodeHistory) -> None:
-        """Begin at time 0, playing."""
-        self.history = history
+    def __init__(self, folder: Path | None) -> None:
+        """Begin at time 0, playing; keep what is kept in a folder, or only in memory if None."""
+        self.history = CodeHistory(folder)
+        self.presets = PresetFolder(folder / "presets" if folder is not None else None)
         self.playing = True
         self.time = 0.0  # seconds
+        self._remembered: EditStack = NO_EDITS
 
     def shown(self, stack: EditStack) -> EditStack:
         """The edits that are applied: on, and no script from elsewhere that nobody has agreed to yet."""
@@ -44,6 +48,20 @@ class EditDesk:
     def time_of(self, shown: EditStack) -> float:
         """`t` for edits that are shown; 0 if they do not look at it, so that nothing is drawn for it."""
         return self.time if shown.uses_time else 0.0
+
+    def remember(self, drawn: EditStack) -> None:
+        """Put the scripts of a picture that succeeded into the history, each version once.
+
+        Raises:
+            SaveError: The history cannot be written.
+        """
+        if drawn is self._remembered:
+            return
+        known = {edit.code for edit in self._remembered.edits if isinstance(edit, CodeEdit)}
+        self._remembered = drawn
+        for edit in drawn.edits:
+            if isinstance(edit, CodeEdit) and edit.code not in known:
+                self.history.add(edit.shown_name, edit.code)
 
     def _waits(self, edit: object) -> bool:
         return isinstance(edit, CodeEdit) and edit.enabled and not self.history.knows(edit.code)

@@ -15,7 +15,7 @@ from typing import Any
 
 from renderer.errors import LoadError, SaveError
 from renderer.files import atomic_write, unused_name
-from splatviz_app.edits.stack import AnyEdit, EditStack
+from splatviz_app.edits.stack import AnyEdit, EditStack, with_names
 from splatviz_app.edits.values import CodeEdit, Slider, why_not_a_name
 from splatviz_app.projects.frozen_json import InlineStore, Misfit, decode, encode
 
@@ -65,7 +65,7 @@ def added_preset(stack: EditStack, preset: Preset) -> EditStack:
         stack = stack.with_slider(replace(slider, name=name))
     for edit in preset.edits:
         if isinstance(edit, CodeEdit):
-            edit = replace(edit, code=_with_names(edit.code, names))
+            edit = replace(edit, code=with_names(edit.code, names))
         stack = stack.added(replace(edit, name=edit.name or preset.name))
     return stack
 
@@ -245,15 +245,6 @@ def _slider_from_reference(row: object) -> Slider | None:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _with_names(code: str, names: dict[str, str]) -> str:
-    """Code in which `slider.x` is called as `names` says."""
-
-    def renamed(found: re.Match[str]) -> str:
-        return f"{found[1]}{names.get(found[2], found[2])}"
-
-    return re.sub(r"(\bslider\s*\.\s*)([A-Za-z_]\w*)", renamed, code)
 
 
 def _file_name(name: str) -> str:

@@ -11,6 +11,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -93,6 +94,7 @@ class _Task:
     work: Callable[[], Any]
     result: Any = None
     error: BaseException | None = None
+    is_over: bool = False  # a little earlier than `ended`: nothing need be stopped any more
     ended: threading.Event = field(default_factory=threading.Event)
 
     def do(self) -> None:
@@ -100,6 +102,7 @@ class _Task:
             self.result = self.work()
         except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
             self.error = error
+        self.is_over = True
         self.ended.set()
 
 
@@ -112,9 +115,10 @@ class _ScriptThread(threading.Thread):
         self.start()
 
     def run(self) -> None:
-        while (task := self.tasks.get()) is not None:
-            task.do()
-            del task  # it holds a head
+        with suppress(ScriptStopped):  # it may come when the script has just ended by itself
+            while (task := self.tasks.get()) is not None:
+                task.do()
+                del task  # it holds a head
 
     def stop(self, task: _Task) -> bool:
         """Raise `ScriptStopped` in the thread until the task has ended; False if that is in vain."""
@@ -122,6 +126,9 @@ class _ScriptThread(threading.Thread):
         while self.is_alive() and not task.ended.is_set():
             if time.monotonic() - begin > _PATIENCE:
                 return False
+            if task.is_over:
+                task.ended.wait(_PAUSE)
+                continue
             # Takes effect at the next line of Python that the thread comes to; a script that catches
             # it by a trick gets it again.
             ctypes.pythonapi.PyThreadState_SetAsyncExc(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import get_args
 
@@ -123,12 +125,37 @@ class EditStack:
         sliders = tuple(slider if known.name == name else known for known in self.sliders)
         return replace(self, sliders=sliders)
 
+    def with_slider_renamed(self, old: str, new: str) -> EditStack:
+        """With another name for a slider, in the scripts as well."""
+        slider = next(known for known in self.sliders if known.name == old)
+        stack = self.with_slider(replace(slider, name=new), old)
+        for edit in stack.edits:
+            if isinstance(edit, CodeEdit):
+                stack = stack.changed(replace(edit, code=with_names(edit.code, {old: new})))
+        return stack
+
+    @property
+    def missing_sliders(self) -> tuple[str, ...]:
+        """Names of sliders that scripts which are on read and that do not exist."""
+        known = {slider.name for slider in self.sliders}
+        scripts = _scripts(tuple(edit for edit in self.edits if edit.enabled))
+        return tuple(sorted({name for script in scripts for name in script.sliders} - known))
+
     def without_slider(self, name: str) -> EditStack:
         """Without a slider."""
         return replace(self, sliders=tuple(s for s in self.sliders if s.name != name))
 
 
 NO_EDITS = EditStack()
+
+
+def with_names(code: str, names: Mapping[str, str]) -> str:
+    """Code in which each `slider.x` is called as `names` says."""
+
+    def renamed(found: re.Match[str]) -> str:
+        return f"{found[1]}{names.get(found[2], found[2])}"
+
+    return re.sub(r"(\bslider\s*\.\s*)([A-Za-z_]\w*)", renamed, code)
 
 
 def _scripts(edits: tuple[AnyEdit, ...]) -> list[Script]:

@@ -284,8 +284,8 @@ def test_code_that_ran_here_is_known_the_next_day(tmp_path):
     code = "gs.rgb *= 0.5  # für später"
     CodeHistory(tmp_path).add("Darker", code)
 
-    history = CodeHistory(tmp_path)
-    desk = EditDesk(history)
+    desk = EditDesk(tmp_path)
+    history = desk.history
 
     assert history.knows(code)
     assert desk.waiting(EditStack((CodeEdit(code=code),))) == ()
