@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from models.generator import CgsGenerator, HeadGenerator
-from models.latents import LatentPlane, LatentSettings, latent_to_w, refuse_foreign
+from models.latents import LatentPlane, LatentSettings, base_z, latent_to_w, refuse_foreign
 from renderer.camera import OrbitRig, Vector
 from renderer.gaussians import Gaussians
 from renderer.rasterize import (
@@ -225,6 +225,21 @@ class Pipeline:
         """
         assert request.latent is not None, request.scene
         return self._w(request.scene, request.latent)
+
+    @torch.no_grad()
+    def z(self, request: RenderRequest) -> torch.Tensor | None:
+        """The z from which alone a head is made; None where something in W is part of it. [1, Z]
+
+        Raises:
+            ForeignLatent: The request's latent belongs to another generator.
+        """
+        latent = request.latent
+        assert latent is not None, request.scene
+        changed_in_w = latent.kept is not None or latent.mix is not None or latent.pushes
+        if changed_in_w or (latent.z is None and latent.space == "W"):
+            return None
+        self.w(request)  # it refuses what is of another generator
+        return base_z(self._plane(request.scene, latent.seed), latent)
 
     def network(self, scene: Scene) -> HeadGenerator:
         """The generator of a scene, prepared and exact."""
