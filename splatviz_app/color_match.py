@@ -121,6 +121,14 @@ def with_wish(
     return _placed(latent, palette, axes, wish.sources, before + wish.weight * (amounts - before))
 
 
+def holds(latent: LatentSettings, wish: ColorWish) -> bool:
+    """Whether the sliders still stand where a wish has put them."""
+    before, amounts = np.array(wish.before), np.array(wish.amounts)
+    placed = before + wish.weight * (amounts - before)
+    now = [amount_of(latent, source) for source in wish.sources]
+    return bool(np.allclose(now, placed, atol=1e-3))
+
+
 def _placed(
     latent: LatentSettings,
     palette: Palette,

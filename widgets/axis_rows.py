@@ -199,9 +199,9 @@ class AxisRows:
         amount: float,
         pixels: np.ndarray | None,
         side: float,
-        here: bool,
+        here: bool | None,
     ) -> bool:
-        """One head of a strip; whether it was clicked."""
+        """One head of a strip; whether it was clicked. `here` is None where it is of another head."""
         corner = imgui.get_cursor_screen_pos()
         name = session.palette.name_of(axis)
         clicked = imgui.invisible_button(f"##{name} at {amount:+.1f}", (side, side))
@@ -209,7 +209,8 @@ class AxisRows:
         paint = imgui.get_window_draw_list()
         texture = session.textures.of(pixels) if pixels is not None else 0
         if texture:
-            paint.add_image(imgui.ImTextureRef(texture), corner, far)
+            tint = imgui.get_color_u32((1.0, 1.0, 1.0, 0.35 if here is None else 1.0))
+            paint.add_image(imgui.ImTextureRef(texture), corner, far, (0, 0), (1, 1), tint)
         else:
             paint.add_rect_filled(corner, far, imgui.get_color_u32(imgui.Col_.frame_bg))
         if here or imgui.is_item_hovered():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import replace
 from typing import Protocol
@@ -11,6 +12,7 @@ from imgui_bundle import imgui
 from models.latents import MAX_PSI, MIN_PSI, NODES, LatentSettings, LatentSpace
 from splatviz_app.scenes import GanHead, OpenedGenerator
 from splatviz_app.session import Session
+from splatviz_app.walk import Walk
 from splatviz_app.window import Dock
 from widgets import fields
 from widgets.components import ComponentsTab
@@ -49,6 +51,8 @@ _SPACE_HELP = (
 _RANDOM_HELP = {
     "Random seed": "Another plane of heads; the place on the pad is kept.",
     "Random place": "Another place on the pad; the seed is kept.",
+    "Walk": "Walk over the pad without aim.",
+    "Stop": "Stay here. Undo goes back to where the walk began.",
 }
 _IGNORES_CAMERA = "This model ignores the camera: CGS-GAN was trained without it."
 
@@ -144,6 +148,7 @@ class PlaceTab:
         """Begin with an empty trail."""
         self._pad = Pad(NODES)
         self._plane: tuple[object, int] | None = None  # scene and seed the trail belongs to
+        self._walk: Walk | None = None
 
     def draw(self, session: Session) -> None:
         """Draw the pad and the numbers behind it."""
@@ -158,6 +163,7 @@ class PlaceTab:
         if walked and latent != before:
             session.hold()  # a walk with the arrows is one step of undo
         latent = self._draw_seed(latent)
+        latent = self._walk_on(session, latent)
         if (latent.seed, latent.x, latent.y) != (before.seed, before.x, before.y):
             latent = _on_the_plane(latent)
         latent = _draw_kept(latent)
@@ -186,13 +192,29 @@ class PlaceTab:
 
     def _draw_seed(self, latent: LatentSettings) -> LatentSettings:
         latent = replace(latent, seed=fields.whole(SEED, latent.seed))
-        pressed = fields.buttons(("Random seed", "Random place"), _RANDOM_HELP)
+        walk = "Stop" if self._walk else "Walk"
+        pressed = fields.buttons(("Random seed", "Random place", walk), _RANDOM_HELP)
         if pressed == "Random seed":
             return replace(latent, seed=random.randrange(100_000))
         if pressed == "Random place":
             x, y = (round(random.uniform(-1, 1), 4) for _ in range(2))
             return replace(latent, x=x, y=y)
+        if pressed == walk:
+            heading = random.uniform(-math.pi, math.pi)
+            self._walk = None if self._walk else Walk(latent.x, latent.y, heading)
         return latent
+
+    def _walk_on(self, session: Session, latent: LatentSettings) -> LatentSettings:
+        """Walk without aim, until it is stopped or the place is changed by something else."""
+        if self._walk is None:
+            return latent
+        if (latent.x, latent.y) != (self._walk.x, self._walk.y):
+            self._walk = None
+            return latent
+        self._walk = self._walk.after(imgui.get_io().delta_time, random.gauss(0, 1))
+        session.hold()  # all of it is one step of undo
+        session.engine.wake()  # nobody moves the mouse, and the window would go to sleep
+        return replace(latent, x=self._walk.x, y=self._walk.y)
 
 
 def _on_the_plane(latent: LatentSettings) -> LatentSettings:

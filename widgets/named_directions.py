@@ -10,7 +10,14 @@ from pathlib import Path
 
 from imgui_bundle import imgui
 
-from splatviz_app.color_match import COLORS, MatchedColor, match_color, sliders_of, with_wish
+from splatviz_app.color_match import (
+    COLORS,
+    MatchedColor,
+    holds,
+    match_color,
+    sliders_of,
+    with_wish,
+)
 from splatviz_app.directions import PCA, Axis, Color, ColorWish
 from splatviz_app.engine import Job
 from splatviz_app.latent_jobs import NewAxes, load_axes, save_axes
@@ -96,7 +103,7 @@ class DirectionsTab:
         if not sliders_of(group, self._sliders.axes):
             return
         label, names = COLORS[group]
-        wish, picking = session.palette.wish(group), self._picking.get(group)
+        wish, picking = _wish_of(session, group), self._picking.get(group)
         plain = _PLAIN[group]
         shown = picking.color if picking else wish.color if wish else plain
         color = fields.color(
@@ -124,7 +131,7 @@ class DirectionsTab:
             session.engine.wake()  # a sleeping window would look too late
             return
         palette, axes = session.palette, self._sliders.axes
-        before = palette.wish(group)
+        before = _wish_of(session, group)
         wish = replace(before, color=picking.color) if before else ColorWish(group, picking.color)
         if before:  # from where the sliders stood before any colour was picked
             undone = with_wish(request.latent, palette, axes, replace(before, weight=0.0))
@@ -209,6 +216,12 @@ class DirectionsTab:
         width = opened.loaded.generator.w_dim
         work = load_axes(path, session.palette.weights, width)
         self._sliders.start(session, f"Load {path.name}", work, take)
+
+
+def _wish_of(session: Session, group: str) -> ColorWish | None:
+    """The colour that was picked, unless its sliders have been moved since."""
+    wish = session.palette.wish(group)
+    return wish if wish is not None and holds(session.latent, wish) else None
 
 
 def _at_random(axes: Sequence[Axis]) -> Mapping[str, float]:

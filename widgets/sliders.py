@@ -134,7 +134,7 @@ def draw_tools(
     """
     palette = session.palette
     free = [axis for axis in listed if axis.source not in palette.locked]
-    none = "" if free else "All of them are locked."
+    none = "" if free else "All of them are locked." if listed else "There are none."
     pressed = fields.buttons(("Zero", "Randomise"), _HELP, {"Zero": none, "Randomise": none})
     if pressed == "Zero":
         sliders.zero(session, [axis.source for axis in listed])

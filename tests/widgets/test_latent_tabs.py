@@ -13,7 +13,7 @@ from models.checkpoint import save_generator
 from models.directions import Direction, shipped_directions, weights_hash, write_directions
 from models.latents import LatentSettings, Mix, Values
 from splatviz_app import latent_jobs
-from splatviz_app.directions import Axis, amount_of
+from splatviz_app.directions import Axis, ColorWish, amount_of
 from splatviz_app.engine import JobState
 from splatviz_app.preferences import Preferences
 from splatviz_app.session import new_session
@@ -477,3 +477,45 @@ def test_the_pad_leads_back_from_a_kept_head(session):
         hand.frames(2)
         hand.click("Back to the pad")
     assert session.latent == replace(LatentSettings(), psi=1.0)
+
+
+# ---- a walk without aim
+
+
+def test_a_walk_goes_on_until_it_is_stopped_and_is_one_step_of_undo(session):
+    before = session.document
+    with Hand(LatentPanel(), session) as hand:
+        hand.click("Walk")
+        hand.frames(30)
+        first = (session.latent.x, session.latent.y)
+        assert first != (0, 0)
+        hand.frames(10)
+        assert (session.latent.x, session.latent.y) != first
+        hand.click("Stop")
+        there = session.latent
+        hand.settle()
+        assert session.latent == there
+        session.undo()
+        assert session.document == before
+
+
+def test_a_walk_ends_where_another_place_is_chosen(session):
+    with Hand(LatentPanel(), session) as hand:
+        hand.click("Walk")
+        hand.frames(5)
+        hand.click("Pad", at=(0.9, 0.5))
+        place = session.latent
+        hand.frames(5)
+        assert session.latent == place
+        assert hand.finds("Walk")
+
+
+def test_a_colour_whose_sliders_were_moved_since_is_forgotten(session):
+    wish = ColorWish("Skin", (0.2, 0.3, 0.4), 1.0, ("shipped:Skin tone",), (0.0,), (1.5,))
+    session.palette = session.palette.wishing(wish)
+    with tab(session, "Directions") as hand:
+        assert not hand.finds("Skin weight")
+        hand.type("Skin tone", "1.5")
+        assert hand.finds("Skin weight")
+        hand.click("Zero")
+        assert not hand.finds("Skin weight")
