@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from renderer.rasterize import Rendered
-from splatviz_app.answers import Path, Plot, View, view_of
+from splatviz_app.answers import Plot, View, view_of
 from splatviz_app.edits.errors import EditError
 from splatviz_app.edits.namespace import ScriptSplats, script_names
 from splatviz_app.edits.runner import ScriptRunner
@@ -30,6 +30,7 @@ from splatviz_app.edits.values import Slider
 from splatviz_app.engine import Engine
 from splatviz_app.pipeline import RenderResult
 from splatviz_app.selection import selected_rows
+from splatviz_app.value_tree import Path
 
 _SECONDS = 10.0  # that one expression may take
 _MOST_PRINTED = 2000  # letters

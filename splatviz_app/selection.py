@@ -23,7 +23,7 @@ from splatviz_app.edits.splats import EditedSplats
 Combine = Literal["replace", "add", "subtract", "intersect"]
 
 TINT = (1.0, 0.42, 0.0)  # RGB; no skin and no hair has it
-_STRENGTH = 0.7  # of the tint; the rest is the splat's own colour
+_STRENGTH = 0.65  # of the tint; the rest is the splat's own colour
 _SKIN = 0.01  # world units behind the surface that is seen, which still belong to it
 _FAINT = 0.02  # opacity below which nobody sees a splat
 

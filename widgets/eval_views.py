@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from imgui_bundle import imgui, implot
 
-from splatviz_app.answers import Facts, Histogram, Image, Node, Path, Plot, View, shape_text
+from splatviz_app.answers import Histogram, Image, Plot, View
 from splatviz_app.evaluation import Question
 from splatviz_app.selection import TINT, Combine
 from splatviz_app.textures import Textures
+from splatviz_app.value_facts import Facts, shape_text
+from splatviz_app.value_tree import Node, Path
 from widgets import fields
 from widgets.fields import Number
 

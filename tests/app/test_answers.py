@@ -62,16 +62,16 @@ def test_the_facts_of_a_tensor_leave_out_what_is_no_number():
 
 
 def test_the_facts_of_nothing_have_no_range():
-    facts = look(torch.zeros(0, 3)).facts
+    facts = look(torch.zeros(N, 0, 3)).facts
 
-    assert facts.shape == (0, 3)
+    assert facts.shape == (N, 0, 3)
     assert facts.low is facts.high is facts.mean is None
 
 
 def test_long_data_shows_its_first_numbers():
     head = look(np.arange(100)).facts.head
 
-    assert head == "[0, 1, 2, 3, 4, 5, 6, 7, …]"
+    assert head == "[0, 1, 2, 3, 4, 5, …]"
 
 
 def test_a_tensor_that_is_recorded_on_or_sparse_is_looked_at_as_well():
@@ -116,6 +116,7 @@ def test_equal_numbers_have_a_histogram_too(log):
 def test_without_a_number_there_is_no_histogram():
     assert histogram_of(np.full(9, np.nan), Plot()) is None
     assert histogram_of(np.full(9, -1.0), Plot(log=True)) is None
+    assert histogram_of(np.array([-1e308, 1e308]), Plot()) is None
 
 
 def test_per_splat_data_is_plotted_by_column_and_can_be_selected_from():

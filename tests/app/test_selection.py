@@ -136,8 +136,8 @@ def test_the_tint_colours_the_selected_splats_and_no_others(bases):
     assert torch.equal(shown.sh[~rows], splats.sh[~rows])
     red, _, blue = (0.5 + 0.28209479 * shown.sh[4, 0]).tolist()
     before = (0.5 + 0.28209479 * splats.sh[4, 0]).tolist()
-    assert red == pytest.approx(0.7 * 1.0 + 0.3 * before[0], abs=1e-5)
-    assert blue == pytest.approx(0.3 * before[2], abs=1e-5)
+    assert red == pytest.approx(0.65 * 1.0 + 0.35 * before[0], abs=1e-5)
+    assert blue == pytest.approx(0.35 * before[2], abs=1e-5)
     assert shown.means is splats.means
 
 
