@@ -43,6 +43,7 @@ def strange_home(tmp_path_factory):
         "XDG_CACHE_HOME": folder / ".cache",
         "XDG_DATA_HOME": folder / ".local",
         "XDG_PICTURES_DIR": folder / "Pictures",
+        "XDG_DOCUMENTS_DIR": folder / "Documents",
     }
     kernels = Path(platformdirs.user_cache_dir("splathead", appauthor=False)) / "kernels"
     with suppress(OSError):  # then they are compiled for this run only

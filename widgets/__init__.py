@@ -19,9 +19,11 @@ def window_parts() -> WindowParts:
     from widgets.render import RenderPanel
     from widgets.save import SavePanel
     from widgets.status import StatusBar
+    from widgets.training import TrainingPanel
     from widgets.viewport import ViewportPanel
 
     load, save, projects = LoadPanel(), SavePanel(), ProjectDialogs()
+    training = TrainingPanel()
     menu = Menu(load.ask_for_file, save.save_picture, save.save_head, projects)
     panels: tuple[Panel, ...] = (
         ViewportPanel(),
@@ -29,6 +31,7 @@ def window_parts() -> WindowParts:
         LatentPanel(),
         CameraPanel(),
         RenderPanel(),
+        training,
         save,
         PerformancePanel(),
         EvalPanel(),
@@ -40,6 +43,7 @@ def window_parts() -> WindowParts:
         # Also while the panel that opened a dialog is hidden behind another tab.
         load.poll_dialogs(session)
         save.poll_dialogs(session)
+        training.poll_dialogs(session)
         projects.draw(session)
 
     return WindowParts(panels, menu.draw_menus, StatusBar(), overlay)

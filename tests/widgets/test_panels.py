@@ -32,6 +32,7 @@ from widgets.log import LogPanel
 from widgets.performance import PerformancePanel
 from widgets.render import RenderPanel
 from widgets.save import SavePanel
+from widgets.training import TrainingPanel
 
 PANELS = (
     LoadPanel,
@@ -42,6 +43,7 @@ PANELS = (
     PerformancePanel,
     SavePanel,
     LogPanel,
+    TrainingPanel,
 )
 HALF_TURN = torch.tensor([1.0, -1.0, -1.0])  # about x: from y up to y down
 
