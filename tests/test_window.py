@@ -132,7 +132,16 @@ def in_window(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., 
 def test_an_empty_window_says_what_to_do_and_draws_every_panel(in_window) -> None:
     def act(hand: Hand) -> None:
         hand.ctx.yield_(5)
-        for title in ("Head", "Latent", "Camera", "Render", "Save", "Performance", "Log"):
+        for title in (
+            "Head",
+            "Latent",
+            "Camera",
+            "Render",
+            "Training",
+            "Save",
+            "Performance",
+            "Log",
+        ):
             assert hand.ctx.window_info(f"//{title}").window is not None, title
         assert hand.session.picture is None
 
