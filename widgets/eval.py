@@ -7,7 +7,7 @@ import time
 from imgui_bundle import imgui
 
 from splatviz_app.answers import View
-from splatviz_app.evaluation import Answer, Inquiry, Question, why_not_ready
+from splatviz_app.evaluation import Answer, Answers, Inquiry, Question, why_not_ready
 from splatviz_app.session import Session
 from splatviz_app.window import Dock
 from widgets import fields
@@ -49,9 +49,9 @@ class EvalPanel:
         self._asked = Question("gs")
         self._hint = ""  # why the text is not evaluated
         self._pinned: dict[str, Question] = {}
-        self._looks: dict[str, Look] = {}
+        self._looks: dict[tuple[bool, str], Look] = {}  # by text, of a pinned one or the field's
         self._sent: Inquiry | None = None
-        self._answered: dict[str, Answer] = {}  # the newest of each text
+        self._answers: Answers | None = None  # the newest
 
     def visible(self, session: Session) -> bool:
         """Always: without a head it says what it is for."""
@@ -87,9 +87,7 @@ class EvalPanel:
             session.evaluator.runner.seconds = max(session.preferences.script_seconds, _LEAST_LIMIT)
             session.evaluator.submit(inquiry)
             self._sent = inquiry
-        answers = session.evaluator.frame
-        if answers is not None:
-            self._answered = {a.question.text: a for a in answers.answers}
+        self._answers = session.evaluator.frame
 
     def _evaluate(self, session: Session, text: str, remember: bool) -> None:
         """Take a text as the question, if it is complete."""
@@ -203,15 +201,25 @@ class EvalPanel:
             fields.muted(self._hint)
 
     def _draw_answer(self, session: Session) -> None:
-        answer = self._answered.get(self._asked.text)
+        asked, answer = self._asked, self._answer_to(self._asked)
         if answer is None:
             return
+        fields.gap(0.1)
         imgui.push_id("asked")
-        wishes = self._draw_one(session, self._asked, answer)
+        looked = self._draw_one(
+            session, asked, answer, self._looks.setdefault((False, asked.text), Look())
+        )
         imgui.pop_id()
-        self._asked = self._fulfil(session, wishes)
+        if self._asked is asked:  # and not another part of it
+            self._asked = looked
 
-    def _draw_one(self, session: Session, question: Question, answer: Answer) -> Wishes:
+    def _answer_to(self, question: Question) -> Answer | None:
+        return self._answers.to(question) if self._answers is not None else None
+
+    def _draw_one(
+        self, session: Session, question: Question, answer: Answer, look: Look
+    ) -> Question:
+        """Draw an answer, and return how its question is looked at from now on."""
         if answer.printed:
             imgui.push_text_wrap_pos(0.0)
             imgui.text_unformatted(answer.printed.rstrip())
@@ -220,10 +228,11 @@ class EvalPanel:
             imgui.push_style_color(imgui.Col_.text, fields.level_color("error"))
             imgui.text_wrapped(str(answer.error))
             imgui.pop_style_color()
-            return Wishes(question)
+            return question
         assert answer.view is not None
-        look = self._looks.setdefault(question.text, Look())
-        return draw_view(session.textures, question, answer.view, look)
+        wishes = draw_view(session.textures, question, answer.view, look)
+        self._fulfil(session, wishes)
+        return wishes.question
 
     def _draw_pinned(self, session: Session) -> None:
         if not self._pinned:
@@ -235,11 +244,10 @@ class EvalPanel:
             imgui.pop_id()
 
     def _draw_pin(self, session: Session, text: str, question: Question) -> None:
-        answer = self._answered.get(text)
-        value = _in_short(answer)
-        is_open = imgui.tree_node_ex(
-            f"{' '.join(text.split())}##pin", imgui.TreeNodeFlags_.allow_overlap
-        )
+        answer = self._answer_to(question)
+        value, shown = _in_short(answer), " ".join(text.split())
+        flags = imgui.TreeNodeFlags_.allow_overlap | imgui.TreeNodeFlags_.span_avail_width
+        is_open = imgui.tree_node_ex(f"{shown}##pin", flags)
         fields.tooltip(f"{text}\n{value}")
         if imgui.begin_popup_context_item("pin menu"):
             if imgui.menu_item("Look at this", "", False)[0]:
@@ -247,28 +255,42 @@ class EvalPanel:
             if imgui.menu_item("Remove", "", False)[0]:
                 session.preferences = session.preferences.without_pinned(text)
             imgui.end_popup()
-        imgui.same_line(0, fields.em(0.8))
         failed = answer is not None and answer.error is not None
-        color = fields.level_color("error") if failed else fields.quiet_color()
-        imgui.text_colored(color, value)
+        imgui.same_line(imgui.get_tree_node_to_label_spacing() + _width(shown) + fields.em(1.6))
+        _draw_clipped(value, fields.level_color("error") if failed else fields.quiet_color())
+        if imgui.small_button(f"×##Remove {shown}"):
+            session.preferences = session.preferences.without_pinned(text)
+        fields.tooltip("Let this expression go.")
         if not is_open:
             return
         if answer is not None:
-            self._pinned[text] = self._fulfil(session, self._draw_one(session, question, answer))
+            look = self._looks.setdefault((True, text), Look())
+            self._pinned[text] = self._draw_one(session, question, answer, look)
         imgui.tree_pop()
 
-    def _fulfil(self, session: Session, wishes: Wishes) -> Question:
-        """Do what the hand asked for, and return how the question is looked at from now on."""
-        answers = session.evaluator.frame
-        if wishes.rows is not None and answers is not None:
-            select_rows(session, wishes.rows, answers.inquiry.result.splats, wishes.how)
+    def _fulfil(self, session: Session, wishes: Wishes) -> None:
+        """Do what the hand asked for."""
+        if wishes.rows is not None and self._answers is not None:
+            select_rows(session, wishes.rows, self._answers.inquiry.result.splats, wishes.how)
         if wishes.pin:
             session.preferences = session.preferences.with_pinned(wishes.pin)
         if wishes.look_at:
-            self._text = wishes.look_at
-            session.preferences = session.preferences.with_asked(wishes.look_at)
-            return Question(wishes.look_at)
-        return wishes.question
+            self._put(session, wishes.look_at)
+
+
+def _width(text: str) -> float:
+    return imgui.calc_text_size(text).x
+
+
+def _draw_clipped(text: str, color: imgui.ImVec4) -> None:
+    """Write a line that ends before a small button at the right edge, and go there."""
+    corner, space = imgui.get_cursor_screen_pos(), imgui.get_content_region_avail().x
+    end = max(0.0, space - _width("×") - fields.em(0.8))
+    imgui.push_clip_rect(corner, (corner.x + end - fields.em(0.3), corner.y + fields.em(2)), True)
+    left = imgui.get_cursor_pos_x()
+    imgui.text_colored(color, text)
+    imgui.pop_clip_rect()
+    imgui.same_line(left + end)
 
 
 def _in_short(answer: Answer | None) -> str:

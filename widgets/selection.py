@@ -63,7 +63,8 @@ def delete(session: Session, others: bool = False) -> None:
         selection = selection.inverted()
     edits = session.document.edits.added(DeleteSelected(selection=selection))
     session.document = replace(session.document, edits=edits, selection=None)
-    session.say(f"Deleted {selection.size:,} splats; the edit is in the stack")
+    splats = "splat" if selection.size == 1 else "splats"
+    session.say(f"Deleted {selection.size:,} {splats}; the edit is in the stack")
 
 
 def draw_selection(session: Session) -> None:

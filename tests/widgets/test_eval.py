@@ -11,6 +11,7 @@ import torch
 from imgui_bundle import imgui, implot
 
 from renderer.formats.ply import write_ply
+from splatviz_app.answers import Plot
 from splatviz_app.edits.selected import DeleteSelected
 from splatviz_app.preferences import Preferences
 from splatviz_app.selection import Rectangle, Selection
@@ -224,7 +225,40 @@ def test_a_pinned_expression_opens_and_is_removed(session):
         hand.click("1 / 0", at=(0.1, 0.5), button=1)
         hand.frames(2)
         hand.click("Remove")
-    assert session.preferences.pinned == ("gs.opacities",)
+        assert session.preferences.pinned == ("gs.opacities",)
+        hand.click("Remove gs.opacities")
+    assert session.preferences.pinned == ()
+
+
+def test_the_same_expression_in_the_field_and_pinned_is_looked_at_in_two_ways(session):
+    session.preferences = replace(session.preferences, pinned=("gs.opacities",))
+    with EvalHand(session) as hand:
+        hand.ask("gs.opacities")
+        hand.panel._asked = replace(hand.panel._asked, plot=Plot(bins=5))
+        hand.answered()
+        first, second = session.evaluator.frame.answers
+        assert len(first.view.histogram.counts) == 5
+        assert len(second.view.histogram.counts) == 64
+        hand.click("gs.opacities", at=(0.1, 0.5))
+        hand.answered()
+        hand.drag_range(0.2, 0.8)
+        assert len(hand.plots) % 2 == 0, "both are drawn"
+        assert hand.panel._pinned["gs.opacities"].plot == Plot()
+
+
+def test_a_part_of_a_pinned_value_becomes_the_question_and_the_pin_stays(session):
+    session.preferences = replace(session.preferences, pinned=("gs",))
+    with EvalHand(session) as hand:
+        hand.ask("1")
+        hand.click("gs", at=(0.02, 0.5))
+        hand.answered()
+        hand.click("rgb", at=(0.3, 0.5), button=1)
+        hand.frames(2)
+        hand.click("Look at this")
+        hand.answered()
+        assert hand.panel._asked.text == "gs.rgb"
+    assert session.preferences.pinned == ("gs",)
+    assert session.preferences.asked[0] == "gs.rgb"
 
 
 # ---- results
