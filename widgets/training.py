@@ -24,7 +24,7 @@ class TrainingPanel:
     """Lists runs, starts and stops them, and shows how they fare."""
 
     title = "Training"
-    dock: Dock = "right"
+    dock: Dock = "left_low"
 
     def __init__(self) -> None:
         """Know no runs yet; they are looked for when the panel is first drawn."""
