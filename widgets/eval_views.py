@@ -57,6 +57,8 @@ def draw_view(textures: Textures, question: Question, view: View, look: Look) ->
     wishes = Wishes(question)
     if view.facts is not None:
         _draw_facts(view.facts)
+        if view.image is None and view.facts.dtype != "bool":
+            fields.fact("First", view.facts.head, "The first numbers, in order.")
     elif view.tree is None:
         _draw_text(view)
     if view.image is not None:
@@ -111,7 +113,6 @@ def _draw_facts(facts: Facts) -> None:
     if facts.nans or facts.infinities:
         odd = [(facts.nans, "NaN"), (facts.infinities, "infinite")]
         fields.fact("Not finite", ", ".join(f"{count:,} {name}" for count, name in odd if count))
-    fields.fact("First", facts.head, "The first numbers, in order.")
 
 
 def _draw_image(textures: Textures, image: Image) -> None:

@@ -79,8 +79,8 @@ def is_unfinished(text: str) -> bool:
         warnings.simplefilter("ignore")
         try:
             return codeop.compile_command(text, _FILE, "exec") is None
-        except (SyntaxError, ValueError, OverflowError):
-            return False
+        except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError):
+            return False  # the last two: nested too deep to be read
 
 
 def _read(text: str, mode: Literal["exec", "eval"]) -> Script:

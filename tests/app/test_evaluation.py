@@ -144,6 +144,11 @@ def test_why_a_text_is_not_ready_tells_a_slip_from_what_is_unfinished(text):
     assert (why == "") == (text in ("gs", "1 +\\\n1"))
 
 
+@pytest.mark.parametrize("text", ["-" * 100_000 + "1", "1" + "+1" * 50_000, "\x00", "'\ud800'"])
+def test_a_text_that_cannot_be_read_at_all_is_no_accident(text):
+    assert "read" in why_not_ready(text) or "null" in why_not_ready(text)
+
+
 # ---- errors
 
 
