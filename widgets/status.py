@@ -1,4 +1,4 @@
-"""The status bar: model, splats, rasterizer, milliseconds, memory, and the job at hand."""
+"""The status bar: model, splats, rasterizer, milliseconds, memory, selection, and the job at hand."""
 
 from __future__ import annotations
 
@@ -57,4 +57,6 @@ class StatusBar:
         if now - self._asked > 0.5:
             self._memory, self._asked = _process.memory_info().rss / 2**30, now
         facts.append((f"{self._memory:.1f} GB", "00.0 GB"))
+        if session.selection is not None:
+            facts.append((f"{session.selection.size:,} selected", ""))
         return facts
