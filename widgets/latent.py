@@ -27,6 +27,7 @@ _PLAIN = LatentSettings()
 _LAST_SEED = 2**31 - 1
 _SMALLEST_PAD, _LARGEST_PAD = 11.0, 24.0  # em
 _ROWS_BELOW = 6  # below the pad
+_ROWS_OF_KEPT = 2  # more, while a head is kept
 
 PSI = Number(
     "Truncation ψ",
@@ -178,7 +179,8 @@ class PlaceTab:
     def _draw_pad(self, latent: LatentSettings) -> LatentSettings:
         space = imgui.get_content_region_avail()
         # As large as it can be while what lies below stays in sight.
-        below = _ROWS_BELOW * imgui.get_frame_height_with_spacing() + fields.em(1)
+        rows = _ROWS_BELOW + (0 if latent.kept is None and latent.z is None else _ROWS_OF_KEPT)
+        below = rows * imgui.get_frame_height_with_spacing() + fields.em(1)
         side = max(fields.em(_SMALLEST_PAD), min(space.y - below, fields.em(_LARGEST_PAD)))
         side = min(side, space.x)
         imgui.set_cursor_pos_x(imgui.get_cursor_pos_x() + (space.x - side) / 2)

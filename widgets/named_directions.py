@@ -85,7 +85,7 @@ class DirectionsTab:
         imgui.begin_child("##directions", (0, 0))
         for group in dict.fromkeys(axis.group for axis in listed):
             fields.section(group)
-            if group in COLORS and not word:
+            if group in COLORS and word in COLORS[group][0].casefold():
                 self._draw_color(session, group)
             for axis in listed:
                 if axis.group == group:
