@@ -8,6 +8,7 @@ from splatviz_app.window import Panel, WindowParts
 
 def window_parts() -> WindowParts:
     """Everything the window shows: each panel in the order of its tab, the menu, the status bar."""
+    from widgets.bookmarks import BookmarksPanel
     from widgets.camera import CameraPanel
     from widgets.eval import EvalPanel
     from widgets.latent import LatentPanel
@@ -23,12 +24,14 @@ def window_parts() -> WindowParts:
     from widgets.viewport import ViewportPanel
 
     load, save, projects = LoadPanel(), SavePanel(), ProjectDialogs()
+    bookmarks = BookmarksPanel()
     training = TrainingPanel()
     menu = Menu(load.ask_for_file, save.save_picture, save.save_head, projects)
     panels: tuple[Panel, ...] = (
         ViewportPanel(),
         load,
         LatentPanel(),
+        bookmarks,
         CameraPanel(),
         RenderPanel(),
         training,
@@ -44,6 +47,7 @@ def window_parts() -> WindowParts:
         load.poll_dialogs(session)
         save.poll_dialogs(session)
         training.poll_dialogs(session)
+        bookmarks.poll(session)
         projects.draw(session)
 
     return WindowParts(panels, menu.draw_menus, StatusBar(), overlay)

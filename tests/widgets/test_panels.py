@@ -24,6 +24,7 @@ from splatviz_app.scenes import OpenedGenerator, PlyHead
 from splatviz_app.session import new_session
 from tests.widgets.hand import Hand
 from widgets import load
+from widgets.bookmarks import BookmarksPanel
 from widgets.camera import CameraPanel
 from widgets.eval import EvalPanel
 from widgets.latent import LatentPanel
@@ -36,6 +37,7 @@ from widgets.training import TrainingPanel
 
 PANELS = (
     LoadPanel,
+    BookmarksPanel,
     CameraPanel,
     EvalPanel,
     LatentPanel,
