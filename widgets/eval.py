@@ -18,6 +18,7 @@ _REST = 0.4  # seconds without a letter after which what is typed is evaluated
 _LEAST_LIMIT = 10.0  # seconds for an expression: unlike a script, it keeps no picture waiting
 _PATIENCE = 0.5  # seconds after which a running expression is worth a word
 _TALLEST_FIELD = 8  # lines
+_LABEL_SHARE = 0.5  # of a pinned expression's row
 _FIELD_HELP = (
     "Python over what is shown: gs (the splats after all edits), render (image, alpha, depth), camera, "
     "slider, sel (the selected splats), torch, np.\n"
@@ -245,7 +246,7 @@ class EvalPanel:
 
     def _draw_pin(self, session: Session, text: str, question: Question) -> None:
         answer = self._answer_to(question)
-        value, shown = _in_short(answer), " ".join(text.split())
+        value, shown = _in_short(answer), _shortened(" ".join(text.split()))
         flags = imgui.TreeNodeFlags_.allow_overlap | imgui.TreeNodeFlags_.span_avail_width
         is_open = imgui.tree_node_ex(f"{shown}##pin", flags)
         fields.tooltip(f"{text}\n{value}")
@@ -276,6 +277,17 @@ class EvalPanel:
             session.preferences = session.preferences.with_pinned(wishes.pin)
         if wishes.look_at:
             self._put(session, wishes.look_at)
+
+
+def _shortened(text: str) -> str:
+    """A text that leaves half of the row to its value."""
+    room = _LABEL_SHARE * imgui.get_content_region_avail().x
+    if _width(text) <= room:
+        return text
+    kept = len(text)
+    while kept > 1 and _width(text[:kept] + "…") > room:
+        kept -= 1
+    return text[:kept] + "…"
 
 
 def _width(text: str) -> float:

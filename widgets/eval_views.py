@@ -84,8 +84,8 @@ def summary(view: View) -> str:
     if facts.low is None or facts.high is None:
         return view.text
     if facts.dtype == "bool":
-        return f"true for {_share(facts)}"
-    return f"{_number(facts.low)} … {_number(facts.high)}, mean {_number(facts.mean)}"
+        return f"{round((facts.mean or 0.0) * math.prod(facts.shape)):,} true"
+    return f"{_number(facts.low)} … {_number(facts.high)}"
 
 
 # ---- inside

@@ -90,15 +90,15 @@ def draw_selection(session: Session) -> None:
             "Keep only": lambda: delete(session, others=True),
         }[pressed]()
     highlight = fields.check(
-        "Show it",
-        "Tint the selected splats orange in the picture; never in what is saved.",
+        "Tint",
+        "Show the selected splats in orange in the picture; never in what is saved.",
         session.view.highlight,
         default=True,
     )
     session.view = replace(session.view, highlight=highlight)
     session.select_through = fields.check(
-        "Through",
-        "A rectangle over the picture also selects the splats behind those that are seen.",
+        "Hidden too",
+        "A rectangle over the picture selects the splats behind those that are seen as well.",
         session.select_through,
     )
 

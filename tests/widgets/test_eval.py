@@ -423,7 +423,7 @@ def test_without_a_selection_the_buttons_say_how_to_get_one(session):
 
 def test_the_tint_can_be_switched_off(session):
     with EvalHand(session) as hand:
-        hand.click("Show it", at=(0.05, 0.5))
+        hand.click("Tint", at=(0.05, 0.5))
     assert not session.view.highlight
 
 
