@@ -10,6 +10,7 @@ def window_parts() -> WindowParts:
     """Everything the window shows: each panel in the order of its tab, the menu, the status bar."""
     from widgets.bookmarks import BookmarksPanel
     from widgets.camera import CameraPanel
+    from widgets.edit import EditPanel
     from widgets.eval import EvalPanel
     from widgets.latent import LatentPanel
     from widgets.load import LoadPanel
@@ -25,7 +26,7 @@ def window_parts() -> WindowParts:
 
     load, save, projects = LoadPanel(), SavePanel(), ProjectDialogs()
     bookmarks = BookmarksPanel()
-    training = TrainingPanel()
+    training, edit = TrainingPanel(), EditPanel()
     menu = Menu(load.ask_for_file, save.save_picture, save.save_head, projects)
     panels: tuple[Panel, ...] = (
         ViewportPanel(),
@@ -34,6 +35,7 @@ def window_parts() -> WindowParts:
         bookmarks,
         CameraPanel(),
         RenderPanel(),
+        edit,
         training,
         save,
         PerformancePanel(),
@@ -47,6 +49,7 @@ def window_parts() -> WindowParts:
         load.poll_dialogs(session)
         save.poll_dialogs(session)
         training.poll_dialogs(session)
+        edit.poll_dialogs(session)
         bookmarks.poll(session)
         projects.draw(session)
 

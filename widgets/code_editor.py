@@ -23,10 +23,9 @@ _LIST_KEYS = (
     imgui.Key.up_arrow,
     imgui.Key.down_arrow,
     imgui.Key.tab,
-    imgui.Key.enter,
-    imgui.Key.keypad_enter,
     imgui.Key.escape,
 )
+_ENTER = (imgui.Key.enter, imgui.Key.keypad_enter)
 _NO_WORDS = Completion("")
 
 
@@ -41,6 +40,8 @@ class CodeEditor:
         self._editor.set_language(TextEditor.Language.python())
         self._editor.set_tab_size(4)
         self._editor.set_insert_spaces_on_tabs(True)
+        # A bracket that closes itself makes Python of what is not finished.
+        self._editor.set_complete_paired_glyphs(False)
         self._editor.set_show_whitespaces_enabled(False)
         self._editor.set_show_scrollbar_mini_map_enabled(False)
         self._editor.set_line_number_left_margin(0)
@@ -52,6 +53,9 @@ class CodeEditor:
         self._marked_text = text
         self._words = _NO_WORDS
         self._chosen = 0
+        self._chose = False  # whether the hand moved in the list
+        self._after_dot = False  # whether its words are parts of something
+        self._list_hovered = False
         self._word_at = (-1, -1)  # where the cursor was when the list was made
 
     def set_text(self, text: str) -> None:
@@ -108,6 +112,8 @@ class CodeEditor:
         # It asks for text while it has the keyboard, without being an item of ImGui.
         self.has_focus = imgui.get_io().want_text_input and not imgui.is_any_item_active()
         changed = self._take_change()
+        if changed and imgui.is_key_pressed(imgui.Key.enter):
+            self._indent()
         if taken:
             self._words = _NO_WORDS
         elif not read_only:
@@ -124,10 +130,20 @@ class CodeEditor:
         if not self._has_changed:
             return False
         self._has_changed = False
-        text = self._editor.get_text()
+        # `get_text` would end the last line, whether it is ended or not.
+        lines = range(self._editor.get_line_count())
+        text = "\n".join(self._editor.get_line_text(line) for line in lines)
         changed = text != self.text
         self.text = text
         return changed
+
+    def _indent(self) -> None:
+        """Begin the block of a line that has just been ended by a colon."""
+        at = self._editor.get_main_cursor_position()
+        before = self._editor.get_line_text(at.line - 1) if at.line else ""
+        if not self._editor.get_line_text(at.line).strip() and before.rstrip().endswith(":"):
+            self._editor.replace_section_text(at, at, "    ")
+            self._editor.set_cursor(TextEditor.DocPos(at.line, at.index + 4))
 
     def _mark(self, marks: tuple[Mark, ...]) -> None:
         if marks == self._marks and (self.text == self._marked_text or not marks):
@@ -152,14 +168,18 @@ class CodeEditor:
         place = (at.line, at.index)
         io = imgui.get_io()
         asked = self.has_focus and io.key_ctrl and imgui.is_key_pressed(imgui.Key.space, False)
-        if not self.has_focus or (place != self._word_at and not typed and not asked):
+        moved = place != self._word_at and not typed and not asked
+        if (not self.has_focus and not self._list_hovered) or moved:
             self._words = _NO_WORDS
         if self.has_focus and (typed or asked):
             before = self._editor.get_line_text(at.line)[: at.index]
             words = complete(before, self.text)
             wanted = bool(words.typed) or before.endswith(".") or asked
             self._words = words if wanted and not words.is_done else _NO_WORDS
-            self._chosen = 0
+            self._chosen, self._chose = 0, False
+            # A word that stands there already needs no taking: Enter goes to the text.
+            whole = bool(words.words) and words.words[0][0] == words.typed
+            self._after_dot = before.removesuffix(words.typed).endswith(".") and not whole
         self._word_at = place
 
     def _steer_list(self, label: str) -> bool:
@@ -168,7 +188,9 @@ class CodeEditor:
             return False
         owner = imgui.get_id(f"{label} words")
         lock = int(imgui.internal.InputFlagsPrivate_.lock_this_frame)
-        for key in _LIST_KEYS:
+        # Whoever ends a line with a short word of their own wants a new line.
+        enters = self._chose or self._after_dot
+        for key in (*_LIST_KEYS, *(_ENTER if enters else ())):
             imgui.internal.set_key_owner(key, owner, lock)
 
         def pressed(*keys: imgui.Key) -> bool:
@@ -176,13 +198,12 @@ class CodeEditor:
             return any(imgui.internal.is_key_pressed(key, repeat, owner) for key in keys)
 
         count = len(self._words.words)
-        if pressed(imgui.Key.down_arrow):
-            self._chosen = (self._chosen + 1) % count
-        if pressed(imgui.Key.up_arrow):
-            self._chosen = (self._chosen - 1) % count
+        step = pressed(imgui.Key.down_arrow) - pressed(imgui.Key.up_arrow)
+        if step:
+            self._chosen, self._chose = (self._chosen + step) % count, True
         if pressed(imgui.Key.escape):
             self._words = _NO_WORDS
-        elif pressed(imgui.Key.tab, imgui.Key.enter, imgui.Key.keypad_enter):
+        elif pressed(imgui.Key.tab) or (enters and pressed(*_ENTER)):
             self._take_word(self._words.words[self._chosen][0])
             return True
         return False
@@ -197,6 +218,7 @@ class CodeEditor:
         self._word_at = (at.line, begin.index + len(word))
 
     def _draw_list(self, label: str, line_height: float) -> None:
+        self._list_hovered = False
         if not self.lists_words:
             return
         words, about = self._words.words, self._words.words[self._chosen][1]
@@ -221,6 +243,7 @@ class CodeEditor:
             | imgui.WindowFlags_.tooltip  # over all others, whoever has the keyboard
         )
         if imgui.begin(f"{label} words", None, flags)[0]:
+            self._list_hovered = imgui.is_window_hovered()
             self._draw_words(rows)
             if about:
                 imgui.separator()

@@ -80,7 +80,7 @@ def _fitting(typed: str, words: Mapping[str, str]) -> tuple[tuple[str, str], ...
             return 0
         if word.lstrip("_").startswith(plain):
             return 1
-        return 2 if plain and plain in word else 3
+        return 2 if len(plain) > 1 and plain in word else 3
 
     ranked = sorted((rank(word), place, word) for place, word in enumerate(words))
     return tuple((word, words[word]) for how, _, word in ranked if how < 3)

@@ -200,7 +200,7 @@ class Hand:
     def _note_item(self, name: str, args: tuple[Any, ...], result: Any) -> None:
         shown, _, hidden = args[0].partition("##")
         is_icon = len(shown) == 1 and "\ue000" <= shown <= "\uf8ff"
-        label = hidden if shown in ("", "×") or is_icon else shown
+        label = hidden if shown in ("", "×", "…") or is_icon else shown
         if name == "begin_combo" and result:
             # The list is being drawn now; the item itself stays where it was before it opened.
             return
