@@ -14,7 +14,7 @@ from splatviz_app.window import Dock
 from widgets import fields
 from widgets.file_dialog import FileDialog
 from widgets.training_form import RunForm
-from widgets.training_view import RunView, state_color
+from widgets.training_view import RunView, fitted, state_color
 
 _MOST_ROWS = 5  # of the list, without scrolling
 _PATIENCE = 20.0  # seconds that a run that was begun may take to be found
@@ -126,7 +126,7 @@ class TrainingPanel:
         corner, line = imgui.get_cursor_screen_pos(), imgui.get_text_line_height()
         space = imgui.get_content_region_avail().x
         is_chosen = run.folder == self._chosen and not self._is_new
-        if imgui.selectable(f"       {run.name}##{run.folder}", is_chosen)[0]:
+        if imgui.selectable(f"##{run.name}", is_chosen)[0]:
             self._choose(run.folder)
         fields.tooltip(str(run.folder))
         paint = imgui.get_window_draw_list()
@@ -135,9 +135,12 @@ class TrainingPanel:
         said = f"{min(100.0, 100 * run.images / run.total):.0f} %"
         if run.state is not RunState.RUNNING:
             said = f"{run.state.value} · {said}"
-        width = imgui.calc_text_size(said).x
-        place = (corner.x + space - width - fields.em(0.3), corner.y)
-        paint.add_text(place, imgui.get_color_u32(fields.quiet_color()), said)
+        right = space - imgui.calc_text_size(said).x - fields.em(0.3)
+        left = 1.4 * line
+        name = fitted(run.name, right - left - fields.em(0.5))
+        paint.add_text((corner.x + left, corner.y), imgui.get_color_u32(imgui.Col_.text), name)
+        quiet = imgui.get_color_u32(fields.quiet_color())
+        paint.add_text((corner.x + right, corner.y), quiet, said)
 
     def _choose(self, folder: Path) -> None:
         self._is_new, self._chosen = False, folder

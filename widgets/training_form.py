@@ -156,7 +156,7 @@ class RunForm:
         if pressed == "Folder…":
             self._data_dialog.choose_folder("A dataset", _parent_of(draft.data))
         elif pressed == "Zip…":
-            self._data_dialog.open_file("A dataset", (".zip",), _parent_of(draft.data))
+            self._data_dialog.open_file("A dataset", (".zip",), _parent_of(draft.data), "Datasets")
         elif pressed == "Check again":
             self._data.forget()
         index = fields.text(
@@ -186,7 +186,9 @@ class RunForm:
         is_typed = imgui.is_item_active()
         pressed = fields.buttons(("File…", "Folder…"))
         if pressed == "File…":
-            self._model_dialog.open_file("A head model", (".npz",), _parent_of(model))
+            self._model_dialog.open_file(
+                "A head model", (".npz",), _parent_of(model), "Head models"
+            )
         elif pressed == "Folder…":
             self._model_dialog.choose_folder("A head model", _parent_of(model))
         if model != session.preferences.head_model and not is_typed and path_of(model).exists():
@@ -221,7 +223,9 @@ class RunForm:
             is_typed = imgui.is_item_active()
             if fields.button("Choose…##start"):
                 suffixes = (*GENERATOR_SUFFIXES,)
-                self._start_dialog.open_file("Begin with", suffixes, _parent_of(draft.start))
+                self._start_dialog.open_file(
+                    "Begin with", suffixes, _parent_of(draft.start), "Generators"
+                )
         self.draft = draft
         if not draft.start.strip():
             self._start.forget()

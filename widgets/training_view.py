@@ -72,7 +72,10 @@ class RunView:
 
     def _draw_head(self, session: Session, runs: TrainingRuns, run: Run, is_live: bool) -> bool:
         imgui.align_text_to_frame_padding()
-        imgui.text_unformatted(run.name)
+        wide = imgui.calc_text_size(f"{run.state.value} Show live").x
+        space = imgui.get_content_region_avail().x - wide - fields.em(4)
+        imgui.text_unformatted(fitted(run.name, max(space, fields.em(4))))
+        fields.tooltip(run.name)
         imgui.same_line()
         imgui.text_colored(state_color(run.state), run.state.value)
         is_live = _draw_live(run, is_live)
@@ -139,6 +142,15 @@ def state_color(state: RunState) -> imgui.ImVec4:
         is_dark = back.x + back.y + back.z < 1.5
         return imgui.ImVec4(*(_GREEN_ON_DARK if is_dark else _GREEN_ON_LIGHT))
     return fields.quiet_color()
+
+
+def fitted(text: str, width: float) -> str:
+    """As much of a text as fits into `width` px, with an ellipsis where something was cut off."""
+    if imgui.calc_text_size(text).x <= width:
+        return text
+    while text and imgui.calc_text_size(f"{text}…").x > width:
+        text = text[:-1]
+    return f"{text}…"
 
 
 def _draw_live(run: Run, is_live: bool) -> bool:
