@@ -43,6 +43,8 @@ class Attribute:
     unit: str = _SIGMA
     low: float = -2.0
     high: float = 2.0
+    # Over how many amounts its effect is averaged: most effects level off towards their ends.
+    span: float = 3.0
 
 
 def _switch(name: str, group: str, dimension: str, threshold: float, unit: str) -> Attribute:
@@ -50,7 +52,7 @@ def _switch(name: str, group: str, dimension: str, threshold: float, unit: str) 
     density = math.exp(-(threshold**2) / 2) / math.sqrt(2 * math.pi)
     above = 0.5 * math.erfc(threshold / math.sqrt(2))
     start, end = -density / (1 - above), density / above
-    return Attribute(name, group, dimension, start, end, unit, -1.5, 1.5)
+    return Attribute(name, group, dimension, start, end, unit, -1.5, 1.5, span=1.0)
 
 
 ATTRIBUTES = (
@@ -136,7 +138,7 @@ def placed(z: Array, dimension: str, value: Array) -> Array:
 
 
 def find_directions(
-    generator: CgsGenerator, count: int = 4096, seed: int = _SEED
+    generator: CgsGenerator, count: int = 1024, seed: int = _SEED
 ) -> tuple[Direction, ...]:
     """Find the direction of each of `ATTRIBUTES`.
 
@@ -157,9 +159,11 @@ def find_directions(
 
     found = []
     for a in ATTRIBUTES:
-        ends = (np.full(count, value) for value in (a.start, a.end))
-        start, end = (mean_w(placed(z, a.dimension, value)) for value in ends)
-        found.append(Direction(a.name, a.group, (end - start).float(), a.unit, a.low, a.high))
+        middle, half = (a.start + a.end) / 2, a.span * (a.end - a.start) / 2
+        ends = (np.full(count, value) for value in (middle - half, middle + half))
+        low, high = (mean_w(placed(z, a.dimension, value)) for value in ends)
+        vector = ((high - low) / a.span).float()
+        found.append(Direction(a.name, a.group, vector, a.unit, a.low, a.high))
     return tuple(found)
 
 
@@ -196,7 +200,7 @@ class Options:
     # Where to write them: .safetensors, or .json to read; beside the generator if not given.
     out: Path | None = None
     # Over how many latents each is averaged.
-    count: int = 4096
+    count: int = 1024
 
 
 def main(arguments: list[str] | None = None) -> int:
