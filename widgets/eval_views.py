@@ -16,6 +16,7 @@ from splatviz_app.value_facts import Facts, shape_text
 from splatviz_app.value_tree import Node, Path
 from widgets import fields
 from widgets.fields import Number
+from widgets.selection import wanted_combination
 
 BINS = Number(
     "Bins",
@@ -28,7 +29,7 @@ _PLOT_HEIGHT = 10.0  # em
 _LEAST_DRAG = 3.0  # px; a shorter one is a click
 _AXES = "xyz"
 _PLOT_HELP = (
-    "Drag over a range to select the splats in it; with Shift they are added, with Ctrl taken away. "
+    "Drag over a range to select the splats in it; with Ctrl they are added, with Alt taken away. "
     "Orange: the selected ones."
 )
 
@@ -213,7 +214,7 @@ def _plot_counts(
 
 def _drag_range(values: np.ndarray, look: Look, wishes: Wishes) -> Wishes:
     """Follow a drag over the plot; when it ends, ask for the splats in its range."""
-    io, mouse = imgui.get_io(), implot.get_plot_mouse_pos()
+    mouse = implot.get_plot_mouse_pos()
     if implot.is_plot_hovered() and imgui.is_mouse_clicked(imgui.MouseButton_.left):
         look.drag = mouse.x
     if look.drag is None:
@@ -235,8 +236,7 @@ def _drag_range(values: np.ndarray, look: Look, wishes: Wishes) -> Wishes:
     look.drag = None
     if far.x - near.x < _LEAST_DRAG:
         return wishes
-    how: Combine = "add" if io.key_shift else "subtract" if io.key_ctrl else "replace"
-    return replace(wishes, rows=rows, how=how)
+    return replace(wishes, rows=rows, how=wanted_combination())
 
 
 def _why_no_range(view: View) -> str:

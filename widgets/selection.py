@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from imgui_bundle import imgui
 
 from splatviz_app.edits.selected import DeleteSelected
 from splatviz_app.edits.splats import EditedSplats
@@ -16,6 +17,12 @@ _NOTHING = "Nothing is selected: drag with Shift over the picture, or over a his
 _FOREIGN = (
     "A script made the splats anew, so that none can be told from another: switch it off to select."
 )
+
+
+def wanted_combination() -> Combine:
+    """What the keys that are held make of a new selection: Ctrl adds it, Alt takes it away."""
+    io = imgui.get_io()
+    return "add" if io.key_ctrl else "subtract" if io.key_alt else "replace"
 
 
 def select_rows(session: Session, rows: np.ndarray, splats: EditedSplats, how: Combine) -> None:

@@ -13,10 +13,10 @@ from imgui_bundle import ImVec2, hello_imgui, imgui
 from renderer.camera import Vector
 from splatviz_app import controls
 from splatviz_app.controls import Inertia
-from splatviz_app.selection import TINT, Combine, Rectangle
+from splatviz_app.selection import TINT, Rectangle
 from splatviz_app.session import Session
 from splatviz_app.window import Dock
-from widgets.selection import select_rectangle
+from widgets.selection import select_rectangle, wanted_combination
 
 _BUTTONS = (
     imgui.ButtonFlags_.mouse_button_left
@@ -112,11 +112,10 @@ class ViewportPanel:
         self._rectangle_from = None
         if min(abs(second.x - first.x), abs(second.y - first.y)) < _LEAST_RECTANGLE:
             return
-        how: Combine = "add" if io.key_ctrl else "subtract" if io.key_alt else "replace"
         ends = [
             ((end.x - corner.x) / area.x, (end.y - corner.y) / area.y) for end in (first, second)
         ]
-        select_rectangle(session, Rectangle(*ends), how)
+        select_rectangle(session, Rectangle(*ends), wanted_combination())
 
 
 def _point_under(

@@ -14,7 +14,7 @@ from splatviz_app.answers import Plot
 from splatviz_app.edits.values import Slider
 from splatviz_app.evaluation import Evaluator, Inquiry, Question, why_not_ready
 from splatviz_app.pipeline import Pipeline, RenderRequest, RenderResult, ViewSettings
-from splatviz_app.scenes import Library, OpenedPly, PlyHead
+from splatviz_app.scenes import Library, OpenedPly, PlyHead, drawing_device
 from splatviz_app.selection import Selection
 from tests.conftest import some_splats
 
@@ -25,7 +25,7 @@ W, H = 40, 24  # px
 def shown(**changes) -> RenderResult:
     """A picture of seven splats."""
     library = Library()
-    library.add(SCENE, OpenedPly(some_splats()))
+    library.add(SCENE, OpenedPly(some_splats().to(drawing_device())))
     request = RenderRequest(SCENE, None, OrbitRig(yaw=0.2), ViewSettings(), (W, H), backend="torch")
     return Pipeline(library)(replace(request, **changes))
 
