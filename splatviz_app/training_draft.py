@@ -97,6 +97,7 @@ class Known:
     folder: Path  # of all runs
     taken: frozenset[str] = frozenset()  # names of runs
     data: FoundData | None = None  # of the dataset chosen; None while it is not known
+    has_head_model: bool = False  # whether there is a file or folder as the draft names it
     start_resolution: int | None = None  # px; None while it is not known
     why_no_fid: str = ""
 
@@ -244,7 +245,7 @@ def _problems_of_source(draft: Draft, known: Known) -> list[Problem]:
     if draft.is_synthetic:
         if not draft.head_model.strip():
             return [Problem("Name the head model (.npz) that synthetic heads are made from.")]
-        if not path_of(draft.head_model).exists():
+        if not known.has_head_model:
             return [Problem(f"There is no head model {draft.head_model.strip()}.")]
         return []
     if not draft.data.strip():

@@ -30,6 +30,7 @@ class TrainingPanel:
         """Know no runs yet; they are looked for when the panel is first drawn."""
         self.form, self._view = RunForm(), RunView()
         self.runs: TrainingRuns | None = None
+        self._named = ""  # the folder of the runs as the preferences name it
         self._is_new = False  # whether the form is shown
         self._chosen: Path | None = None  # the folder of the run that is shown
         self._awaited = 0.0  # imgui.get_time() until which the chosen one may be missing
@@ -75,9 +76,12 @@ class TrainingPanel:
     # ---- the runs
 
     def _update(self, session: Session) -> TrainingRuns:
+        named = session.preferences.runs_folder
         if self.runs is None:
-            self.runs = TrainingRuns(session.preferences.runs)
-        self.runs.look_in(session.preferences.runs)
+            self.runs, self._named = TrainingRuns(session.preferences.runs), named
+        if named != self._named:  # where it is not named, looking for it reads files
+            self._named = named
+            self.runs.look_in(session.preferences.runs)
         for error in self.runs.update():
             session.report(error)
         return self.runs

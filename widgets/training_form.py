@@ -86,6 +86,8 @@ class RunForm:
         self._data, self._start = _Lookup(), _Lookup()
         self._start_kind = "fresh"
         self._looked_for = 0  # px, the size of pictures that a dataset was last searched for
+        self._has_model = False  # whether the head model was there when it was last looked for
+        self._looked_model, self._looked_when = "", 0.0  # imgui.get_time() seconds
         self._data_dialog = FileDialog("training data")
         self._model_dialog = FileDialog("head model")
         self._start_dialog = FileDialog("training start")
@@ -130,6 +132,7 @@ class RunForm:
             folder=runs.folder,
             taken=frozenset(run.name for run in runs.runs or ()),
             data=data if isinstance(data, FoundData) else None,
+            has_head_model=self._has_model,
             start_resolution=resolution if isinstance(resolution, int) else None,
             why_no_fid=runs.why_no_fid,
         )
@@ -191,9 +194,18 @@ class RunForm:
             )
         elif pressed == "Folder…":
             self._model_dialog.choose_folder("A head model", _parent_of(model))
-        if model != session.preferences.head_model and not is_typed and path_of(model).exists():
-            session.preferences = replace(session.preferences, head_model=model)
+        if not is_typed:
+            self._look_for_model(model)
+            if self._has_model and model != session.preferences.head_model:
+                session.preferences = replace(session.preferences, head_model=model)
         return replace(draft, head_model=model)
+
+    def _look_for_model(self, model: str) -> None:
+        """Look whether it is there, once a second: it may lie on a slow disk."""
+        now = imgui.get_time()
+        if model != self._looked_model or now - self._looked_when > 1:
+            self._looked_model, self._looked_when = model, now
+            self._has_model = bool(model.strip()) and path_of(model).exists()
 
     # ---- what to begin with
 

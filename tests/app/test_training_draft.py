@@ -88,14 +88,14 @@ def test_a_draft_that_fits_has_no_problems_and_becomes_a_plan(tmp_path):
 def test_synthetic_heads_need_a_head_model_and_no_dataset(tmp_path):
     draft = replace(DRAFT, is_synthetic=True)
     assert "Name the head model" in sentences(draft, Known(tmp_path))[0]
-    draft = replace(draft, head_model=str(tmp_path / "none.npz"))
+    draft = replace(draft, head_model="/model.npz")
     assert "There is no head model" in sentences(draft, Known(tmp_path))[0]
 
-    (tmp_path / "none.npz").touch()
+    world = Known(tmp_path, has_head_model=True)
 
-    assert problems(draft, Known(tmp_path)) == []
-    plan = plan_of(draft, Known(tmp_path))
-    assert (plan.data, plan.head_model, plan.checked) == (None, tmp_path / "none.npz", "")
+    assert problems(draft, world) == []
+    plan = plan_of(draft, world)
+    assert (plan.data, plan.head_model, plan.checked) == (None, Path("/model.npz"), "")
 
 
 @pytest.mark.parametrize(

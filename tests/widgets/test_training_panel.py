@@ -141,6 +141,93 @@ def test_faults_of_a_dataset_are_named_and_it_is_checked_again(session, data):
         assert not hand.can_use("Start")
 
 
+def test_synthetic_heads_ask_for_their_model_once(session, tmp_path):
+    model = tmp_path / "model.npz"
+    model.touch()
+    with Hand(panel_of(session), session, size=(320, 1600)) as hand:
+        hand.click("New run…")
+        hand.click("Synthetic")
+        assert hand.sees("Name the head model")
+        hand.type("Head model", str(tmp_path / "none.npz"))
+        assert hand.sees("There is no head model")
+        hand.type("Head model", str(model))
+        assert hand.can_use("Start")
+    assert session.preferences.head_model == str(model)
+
+    with Hand(panel_of(session), session, size=(320, 1600)) as hand:
+        hand.click("New run…")
+        hand.frames(3)
+        assert hand.panel.form.draft.is_synthetic
+        assert hand.can_use("Start")
+
+
+def test_a_run_begins_with_the_generator_that_is_open(session, data, generator_file):
+    with Hand(panel_of(session), session, size=(320, 1600)) as hand:
+        hand.click("New run…")
+        hand.type("Dataset", str(data))
+        wait(hand, lambda: hand.can_use("Start"), "the check")
+        session.open(generator_file)
+        wait(hand, lambda: session.opened is not None, "the generator")
+
+        hand.choose("Begin with", "The open generator")
+
+        wait(hand, lambda: not hand.can_use("Start"), "a look at the generator")
+        resolution = session.opened.summary.resolution
+        assert hand.sees(f"a generator of {resolution} px, and the settings say 16 px")
+        assert hand.panel.form.draft.start == str(generator_file)
+        hand.choose("Begin with", "Fresh networks")
+        hand.frames(2)
+        assert hand.can_use("Start")
+        assert hand.panel.form.draft.start == ""
+
+
+def test_gpus_and_processes_are_chosen_where_there_are_several(session):
+    panel = panel_of(session)
+    with Hand(panel, session, size=(320, 1600)) as hand:
+        wait(hand, lambda: panel.runs.gpus is not None, "a look at the machine")
+        panel.runs.gpus = ("Big", "Small")
+        hand.click("New run…")
+        hand.click("1 Small")
+        hand.click("0 Big")
+        chosen = panel.form.draft.machine.gpus
+        hand.click("0 Big")
+        assert {chosen, panel.form.draft.machine.gpus} == {(1,), (0, 1)}
+
+
+def test_a_newer_generator_is_shown_live_until_the_user_turns_to_something_else(
+    session, tmp_path, head_ply
+):
+    from models.checkpoint import save_generator
+    from tests.models.small import small_generator
+    from training.loop import save_settings
+
+    folder = tmp_path / "runs" / "one"
+    save_settings(folder, SMALL, preset="tiny", data="/heads")
+    save_generator(folder / "generator.safetensors", small_generator(seed=1))
+    with Hand(panel_of(session), session, size=(320, 1600)) as hand:
+        wait(hand, lambda: hand.can_use("Show live"), "the run")
+        hand.click("Show live")
+        wait(hand, lambda: session.is_settled and session.scene is not None, "the generator")
+        first = session.scene
+        session.rig = replace(session.rig, yaw=0.5)
+        hand.settle()
+
+        save_generator(folder / "generator.safetensors", small_generator(seed=2))
+        wait(hand, lambda: session.scene != first and session.is_settled, "the newer one")
+
+        session.undo()
+        hand.settle()
+        assert session.rig.yaw == 0.0, "the newer generator was no step of undo"
+        session.open(head_ply)
+        wait(hand, lambda: session.scene.path == str(head_ply), "another head")
+        save_generator(folder / "generator.safetensors", small_generator(seed=3))
+        newest = (folder / "generator.safetensors").stat().st_mtime_ns
+        wait(hand, lambda: hand.panel.runs.runs[0].exported == newest, "the third")
+        hand.frames(5)
+        assert session.scene.path == str(head_ply)
+        assert session.opening is None
+
+
 # ---- real runs
 
 
