@@ -22,10 +22,11 @@ check: ## format, lint, types, import directions
 
 bench: ## the figures of benchmarks/RESULTS.md, measured here
 	@sh setup.sh test
-	@for name in rasterizer generator formats window training; do \
+	@for name in rasterizer generator formats window training demo; do \
 		echo "== $$name"; $(headless) $(python) -m benchmarks.$$name || exit 1; \
 	done
 
 shots: ## the pictures in docs/
 	@sh setup.sh run
 	@$(headless) $(python) main.py --fresh --screenshot docs/window.png
+	@$(headless) $(python) -m examples.draw_demo_heads
