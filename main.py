@@ -22,6 +22,8 @@ _EXAMPLES = """examples:
       make one head without a window: a picture, and splats for Unity
   python main.py --model head.ply --yaw 40 --size 2048 2048 --transparent --png out.png
       a large picture of a head from the side, without background
+  python main.py --model day.splathead --size 2048 2048 --png out.png
+      a picture of a project, as it was saved; its place and camera, not those of the command line
   python main.py --screenshot window.png
       the whole window as a picture; needs no display
 """
@@ -137,14 +139,19 @@ def _make_files(arguments: Arguments) -> None:
     from dataclasses import replace
 
     from splatviz_app import export
+    from splatviz_app.projects.current import is_project
     from splatviz_app.scenes import first_head, open_scene, scene_for
 
     session = _new_session(arguments)
-    scene = scene_for(arguments.model or first_head())
-    _run(open_scene(scene, session.library))
-    session.document = replace(session.document, scene=scene)
+    model = arguments.model or first_head()
+    if is_project(model):
+        _open_project(session, Path(model))
+    else:
+        scene = scene_for(model)
+        _run(open_scene(scene, session.library))
+        session.document = replace(session.document, scene=scene)
     request = session.request()
-    assert request is not None, scene
+    assert request is not None, model
     if arguments.png is not None:
         options = export.PictureOptions(
             arguments.size, arguments.transparent, arguments.supersampling
@@ -156,6 +163,26 @@ def _make_files(arguments: Arguments) -> None:
         note = session.project.note()
         work = export.save_head(session.pipeline, request, arguments.ply, arguments.profile, note)
         print(_run(work).sentence)
+
+
+def _open_project(session: Session, path: Path) -> None:
+    """Open a project, or what a picture was made from, without a window: nobody can be asked."""
+    from renderer.errors import LoadError
+    from splatviz_app.projects.loading import MissingModel, Source, load_project
+
+    opened = _run(load_project(Source(path.absolute()), session.library))
+    if isinstance(opened, MissingModel):
+        raise LoadError(
+            path, f"needs {opened.reference.name}. {opened.why} Put it beside the file."
+        )
+    session.project.show(opened)
+    if session.scene is None:
+        raise LoadError(path, "holds no head. Open another project.")
+    if session.editing.waiting(session.edits):
+        sentence = (
+            "holds scripts that have not run here yet. Open it in the window and look at them."
+        )
+        raise LoadError(path, sentence)
 
 
 def _open_window(arguments: Arguments) -> None:

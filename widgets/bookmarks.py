@@ -21,7 +21,8 @@ from widgets import fields
 from widgets.file_dialog import FileDialog
 from widgets.route import RouteRows
 
-_TILE = 6.2  # em, the least width of one
+_TILE = 5.0  # em, the least width of one
+_SHARP = 192  # px, the least side of a picture to make a small one of
 _FADED = 0.35  # alpha of a head of another generator
 _HELP = {
     "Save checkpoint": "Remember this head in the one place that Reset goes back to.",
@@ -127,6 +128,8 @@ class BookmarksPanel:
             result is not None
             and result.request.latent == keeping.latent
             and result.request.scene == session.scene
+            # Not the coarse one of a moving head.
+            and min(result.request.size) >= min(_SHARP, *session.full_size)
         )
         is_coming = session.latent == keeping.latent and session.engine.failure is None
         if not is_there and is_coming:
@@ -318,5 +321,5 @@ def _paint_tile(
     else:
         paint.add_rect_filled(corner, far, imgui.get_color_u32(imgui.Col_.frame_bg))
     if is_chosen or imgui.is_item_hovered():
-        kind = imgui.Col_.check_mark if is_chosen else imgui.Col_.border
-        paint.add_rect(corner, far, imgui.get_color_u32(kind), 0.0, 2.0)
+        kind = imgui.Col_.tab_selected if is_chosen else imgui.Col_.border
+        paint.add_rect(corner, far, imgui.get_color_u32(kind), 0.0, 3.0 if is_chosen else 2.0)

@@ -188,7 +188,7 @@ def _asking(title: str) -> Iterator[bool]:
     if not imgui.is_popup_open(title):
         imgui.open_popup(title)
     middle = imgui.get_main_viewport().get_center()
-    imgui.set_next_window_pos(middle, imgui.Cond_.appearing, ImVec2(0.5, 0.5))
+    imgui.set_next_window_pos(middle, imgui.Cond_.always, ImVec2(0.5, 0.5))
     flags = imgui.WindowFlags_.always_auto_resize | imgui.WindowFlags_.no_saved_settings
     shown, _ = imgui.begin_popup_modal(title, None, flags)
     try:

@@ -66,7 +66,7 @@ class RouteRows:
             self._playing = False
             fields.muted("Tick two or more heads to blend them, and to play the way between them.")
             return
-        fields.muted(" → ".join(bookmark.name for bookmark in self._picked))
+        fields.muted(" > ".join(bookmark.name for bookmark in self._picked))
         why = "" if self._route is not None else "The heads are being read."
         with fields.unless(why):
             last = float(len(self._picked) - 1)

@@ -183,3 +183,31 @@ def test_an_array_that_is_no_number_is_refused(artist, tmp_path):
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + len(chunk).to_bytes(4, "big") + b"tEXt" + chunk)
     with pytest.raises(LoadError, match="not finite"):
         read_note(path)
+
+
+def test_the_command_line_draws_a_project_and_a_picture_again(
+    artist, tmp_path, monkeypatch, capsys
+):
+    import main
+
+    def call(*arguments):
+        monkeypatch.setattr("sys.argv", ["main.py", *map(str, arguments)])
+        return main.main()
+
+    strange = replace(artist.edits.edits[0], code="gs._opacity = gs._opacity - 2.75")
+    artist.edits = artist.edits.changed(strange)
+    artist.project.save(tmp_path / "day.splathead")
+    settle(artist)
+    size = ("--size", 61, 43, "--supersampling", 2, "--backend", "torch")
+
+    assert call("--model", tmp_path / "day.splathead", *size, "--png", tmp_path / "p.png") == 2
+    assert "scripts that have not run here" in capsys.readouterr().err
+
+    artist.edits = type(artist.edits)()
+    artist.project.save()
+    settle(artist)
+    first, pixels = picture(artist, tmp_path / "plain.png")
+    assert call("--model", tmp_path / "day.splathead", *size, "--png", tmp_path / "a.png") == 0
+    assert call("--model", first, *size, "--png", tmp_path / "b.png") == 2, "its model is elsewhere"
+    assert "small.safetensors is not where it was" in capsys.readouterr().err
+    assert (np.asarray(Image.open(tmp_path / "a.png")) == pixels).all()

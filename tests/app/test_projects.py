@@ -20,7 +20,10 @@ from renderer.camera import OrbitRig
 from renderer.errors import LoadError
 from renderer.formats.ply import write_ply
 from splatviz_app.bookmarks import Bookmark
+from splatviz_app.directions import Axis, ColorWish, Mark, Palette
 from splatviz_app.document import Document
+from splatviz_app.edits.stack import KINDS, EditStack
+from splatviz_app.edits.values import Animation, Slider
 from splatviz_app.pipeline import ViewSettings
 from splatviz_app.preferences import Preferences
 from splatviz_app.projects import archive
@@ -35,6 +38,7 @@ from splatviz_app.projects.files import (
     write_project,
 )
 from splatviz_app.scenes import GanHead, PlyHead
+from splatviz_app.selection import Selection
 from splatviz_app.session import new_session
 from tests.conftest import some_splats
 from tests.models.small import small_generator
@@ -60,6 +64,22 @@ def busy_document(path="/models/head.safetensors", weights="ab" * 32):
         mix=Mix(values(5, 14, seed=1), 1, None, 0.25, "Ada"),
         pushes=(Push("Smile", values(14, seed=2), -1.5, source="pca:0"),), weights=weights,
     )  # fmt: skip
+    axis = Axis("own:0", "Freckles", "Mine", values(14, seed=3))
+    color = ColorWish("Skin", (0.8, 0.6, 0.5), 0.5, ("a", "b"), (0.0, 1.0), (0.5, -0.5))
+    palette = Palette(
+        weights, (axis,), (Mark("pca:0", "Age", locked=True),), True,
+        having=(latent,), start=LatentSettings(), wishes=(color,),
+    )  # fmt: skip
+    edits = EditStack(
+        tuple(replace(kind(), name=kind.title, key=i) for i, kind in enumerate(KINDS, 1)),
+        (
+            Slider("x", 3, 0, 10, kind="int"),
+            Slider("y", 0.25, animation=Animation("loop", 2.0, ease=False)),
+            Slider("z", True, kind="bool"),
+            Slider("colour", (0.1, 0.2, 0.3), kind="color"),
+        ),
+    )
+    edits = edits.changed(replace(edits.edits[0], code="gs._xyz += slider.x  # «ä»"))
     bookmark = Bookmark("Ünë “Kopf” 1", latent, weights, thumbnail_of(gradient(), 16))
     return Document(
         scene=GanHead(path, changed=123),
@@ -68,6 +88,9 @@ def busy_document(path="/models/head.safetensors", weights="ab" * 32):
         view=ViewSettings(mode="depth", background=(0.1, 0.2, 0.3), colormap="magma"),
         bookmarks=(bookmark, replace(bookmark, name="Other", latent=LatentSettings())),
         checkpoint=replace(bookmark, thumbnail=b""),
+        selection=Selection.of(np.arange(77) % 3 == 0),
+        palettes=(palette,),
+        edits=edits,
     )
 
 
@@ -137,7 +160,8 @@ def test_the_zip_holds_json_arrays_and_pictures_that_other_programs_read(tmp_pat
     assert names == {"project.json", "arrays.safetensors", "thumbnail.png", "pictures/0.png"}
     assert entry["splathead_project"] == 1
     assert entry["document"]["latent"]["psi"] == 0.77
-    assert sorted(array.shape for array in arrays.values()) == [(1, 14), (5, 14), (10,), (14,)]
+    shapes = [(1, 14), (5, 14), (10,), (10,), (14,), (14,)]  # one of 10 is the selection's bits
+    assert sorted(array.shape for array in arrays.values()) == shapes
     assert thumbnail.shape == (192, 192, 4)
 
 
@@ -175,7 +199,14 @@ def test_a_project_of_version_1_is_read_for_ever():
     assert read.document.view == busy_document().view
     assert [b.name for b in read.document.bookmarks] == ["Ünë “Kopf” 1", "Other"]
     assert pixels_of(read.document.bookmarks[0].thumbnail).shape == (16, 16, 4)
-    assert read.document.checkpoint == replace(busy_document().checkpoint)
+    assert read.document.checkpoint == busy_document().checkpoint
+    assert read.document.selection == busy_document().selection
+    assert read.document.palettes == busy_document().palettes
+    assert read.document.edits.sliders == busy_document().edits.sliders
+    known = {type(edit): replace(edit, key=0) for edit in busy_document().edits.edits}
+    edits = read.document.edits.edits
+    assert [edit.key for edit in edits] == list(range(1, 14)), "the kinds there were then"
+    assert [known[type(edit)] for edit in edits] == [replace(edit, key=0) for edit in edits]
     assert read.model.fingerprint == "cd" * 32
 
 

@@ -164,7 +164,7 @@ def test_two_ticked_heads_are_blended_by_a_slider(session, hand):
     hand.click("Blend 1")
     hand.click("Blend 0")
     hand.settle()
-    assert hand.sees("Head 2 → Head 1"), "in the order of the ticks"
+    assert hand.sees("Head 2 > Head 1"), "in the order of the ticks"
     hand.type("Place", "1")
     assert session.latent == A
     hand.type("Place", "0.5")
