@@ -7,7 +7,9 @@ that an expression does changes the head.
 from __future__ import annotations
 
 import ast
+import re
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,6 +19,7 @@ from torch import Tensor
 
 from renderer.rasterize import Rendered
 from splatviz_app.answers import Plot, View, view_of
+from splatviz_app.edits.completion import Completion, complete
 from splatviz_app.edits.errors import EditError
 from splatviz_app.edits.namespace import ScriptSplats, script_names
 from splatviz_app.edits.runner import ScriptRunner
@@ -34,6 +37,7 @@ from splatviz_app.value_tree import Path
 
 _SECONDS = 10.0  # that one expression may take
 _MOST_PRINTED = 2000  # letters
+_RENDER = ("image", "color", "alpha", "depth", "size")
 
 ONLY_ROOT: frozenset[Path] = frozenset({()})
 
@@ -91,7 +95,7 @@ class RenderedView:
         self._rendered, self._image = rendered, image
 
     def __dir__(self) -> list[str]:
-        return ["image", "color", "alpha", "depth", "size"]
+        return list(_RENDER)
 
     def __repr__(self) -> str:
         return "render: {} x {} px".format(*self.size)
@@ -135,6 +139,21 @@ def why_not_ready(text: str) -> str:
     except EditError as error:
         return str(error)
     return ""
+
+
+def words_after(before: str, text: str, sliders: Iterable[str] = ()) -> Completion:
+    """Find the words that the cursor may be in the middle of: those of scripts, and `render`.
+
+    Args:
+        before: The line up to the cursor.
+        text: All of it.
+        sliders: Names of the sliders.
+    """
+    inside = re.search(r"(?<![\w.])render\.(\w*)$", before)
+    if inside is None:
+        return complete(before, f"{text} render", sliders)  # a name that the text could have
+    typed = inside[1]
+    return Completion(typed, tuple((name, "") for name in _RENDER if name.startswith(typed)))
 
 
 class Evaluator(Engine[Inquiry, Answers]):

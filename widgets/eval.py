@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import time
-
 from imgui_bundle import imgui
 
 from splatviz_app.answers import View
-from splatviz_app.evaluation import Answer, Answers, Inquiry, Question, why_not_ready
+from splatviz_app.evaluation import Answer, Answers, Inquiry, Question, why_not_ready, words_after
 from splatviz_app.session import Session
 from splatviz_app.window import Dock
 from widgets import fields
+from widgets.eval_field import ExpressionField
 from widgets.eval_views import Look, Wishes, draw_view, summary
 from widgets.selection import draw_selection, select_rows
 
-_REST = 0.4  # seconds without a letter after which what is typed is evaluated
 _LEAST_LIMIT = 10.0  # seconds for an expression: unlike a script, it keeps no picture waiting
 _PATIENCE = 0.5  # seconds after which a running expression is worth a word
-_TALLEST_FIELD = 8  # lines
+_MOST_WORDS = 12  # that are offered while one is typed
 _LABEL_SHARE = 0.5  # of a pinned expression's row
-_FIELD_HELP = (
-    "Python over what is shown: gs (the splats after all edits), render (image, alpha, depth), camera, "
-    "slider, sel (the selected splats), torch, np.\n"
-    "Enter evaluates, Ctrl+Enter begins a new line, Up and Down walk through what was asked before."
-)
 EXAMPLES = (
     "gs",
     "gs.opacities",
@@ -44,9 +37,7 @@ class EvalPanel:
 
     def __init__(self) -> None:
         """Begin with the question for all there is."""
-        self._text = "gs"
-        self._typed: float | None = None  # time.monotonic() seconds of a letter not evaluated yet
-        self._back = 0  # how far in the history the field stands; 0 is the newest
+        self._field = ExpressionField("gs")
         self._asked = Question("gs")
         self._hint = ""  # why the text is not evaluated
         self._pinned: dict[str, Question] = {}
@@ -92,68 +83,36 @@ class EvalPanel:
 
     def _evaluate(self, session: Session, text: str, remember: bool) -> None:
         """Take a text as the question, if it is complete."""
-        self._typed = None
+        text = text.strip()
         self._hint = why_not_ready(text)
         if self._hint:
             return
-        text = text.strip()
         if text != self._asked.text:
             self._asked = self._pinned.get(text, Question(text))
         if remember:
             session.preferences = session.preferences.with_asked(text)
-            self._back = 0
 
     # ---- the field
 
     def _draw_field(self, session: Session) -> None:
-        lines = min(_TALLEST_FIELD, 1 + self._text.count("\n"))
         between = imgui.get_style().item_inner_spacing.x
         buttons = 2 * imgui.get_frame_height() + fields.em(1.6)
         width = imgui.get_content_region_avail().x - buttons - 2 * between
-        height = lines * imgui.get_text_line_height() + 2 * imgui.get_style().frame_padding.y
-        flags = (
-            imgui.InputTextFlags_.enter_returns_true
-            | imgui.InputTextFlags_.ctrl_enter_for_new_line
-            | imgui.InputTextFlags_.callback_always
+        sliders = [slider.name for slider in session.document.edits.sliders]
+        happened = self._field.draw(
+            width,
+            session.preferences.asked,
+            lambda before, text: words_after(before, text, sliders),
         )
-        before = self._text
-
-        def follow(typed: imgui.InputTextCallbackData) -> int:
-            self._walk_history(session, typed)
-            return 0
-
-        entered, self._text = imgui.input_text_multiline(
-            "##Expression", before, (width, height), flags, follow
-        )
-        fields.tooltip(_FIELD_HELP)
-        if self._text != before:
-            self._typed, self._hint = time.monotonic(), ""
         imgui.same_line(0, between)
         self._draw_history_list(session)
         imgui.same_line(0, between)
         self._draw_pin_button(session)
-        rested = self._typed is not None and time.monotonic() - self._typed > _REST
-        if entered:
-            self._evaluate(session, self._text, remember=True)
-        elif rested:
-            self._evaluate(session, self._text, remember=False)
-        elif self._typed is not None:
+        if happened:
+            self._evaluate(session, self._field.text, remember=happened == "entered")
+        elif self._field.is_being_typed:
+            self._hint = ""
             session.engine.wake()  # look again soon, though nothing else moves
-
-    def _walk_history(self, session: Session, typed: imgui.InputTextCallbackData) -> None:
-        """Put an older or newer text into the field while it has the keyboard."""
-        asked = session.preferences.asked
-        step = int(imgui.is_key_pressed(imgui.Key.up_arrow)) - int(
-            imgui.is_key_pressed(imgui.Key.down_arrow)
-        )
-        if not step or not asked or "\n" in self._text:
-            return  # in several lines the arrows move the cursor
-        if self._back == 0 and self._text.strip() == asked[0]:
-            self._back = 1  # it is there already
-        self._back = min(max(self._back + step, 0), len(asked))
-        text = asked[self._back - 1] if self._back else ""
-        typed.delete_chars(0, typed.buf_text_len)
-        typed.insert_chars(0, text)
 
     def _draw_history_list(self, session: Session) -> None:
         if imgui.arrow_button("##Asked before", imgui.Dir.down):
@@ -178,7 +137,7 @@ class EvalPanel:
 
     def _put(self, session: Session, text: str) -> None:
         """Bring a text to the field and evaluate it."""
-        self._text = text
+        self._field.put(text)
         self._evaluate(session, text, remember=True)
 
     def _draw_pin_button(self, session: Session) -> None:
@@ -200,6 +159,8 @@ class EvalPanel:
                 session.evaluator.runner.stop()
         elif self._hint:
             fields.muted(self._hint)
+        elif not self._field.words.is_done and self._field.words.typed:
+            fields.muted("Tab:  " + "  ".join(w for w, _ in self._field.words.words[:_MOST_WORDS]))
 
     def _draw_answer(self, session: Session) -> None:
         asked, answer = self._asked, self._answer_to(self._asked)

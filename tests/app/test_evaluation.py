@@ -12,7 +12,7 @@ import torch
 from renderer.camera import OrbitRig
 from splatviz_app.answers import Plot
 from splatviz_app.edits.values import Slider
-from splatviz_app.evaluation import Evaluator, Inquiry, Question, why_not_ready
+from splatviz_app.evaluation import Evaluator, Inquiry, Question, why_not_ready, words_after
 from splatviz_app.pipeline import Pipeline, RenderRequest, RenderResult, ViewSettings
 from splatviz_app.scenes import Library, OpenedPly, PlyHead, drawing_device
 from splatviz_app.selection import Selection
@@ -147,6 +147,24 @@ def test_why_a_text_is_not_ready_tells_a_slip_from_what_is_unfinished(text):
 @pytest.mark.parametrize("text", ["-" * 100_000 + "1", "1" + "+1" * 50_000, "\x00", "'\ud800'"])
 def test_a_text_that_cannot_be_read_at_all_is_no_accident(text):
     assert "read" in why_not_ready(text) or "null" in why_not_ready(text)
+
+
+@pytest.mark.parametrize(
+    ("before", "typed", "words"),
+    [
+        ("render.", "", ["image", "color", "alpha", "depth", "size"]),
+        ("(render.al", "al", ["alpha"]),
+        ("slider.wi", "wi", ["width"]),
+        ("my.render.al", "al", []),
+        ("ren", "ren", ["render"]),
+    ],
+)
+def test_words_to_go_on_with_are_found(before, typed, words):
+    found = words_after(before, before, ["width"])
+
+    assert found.typed == typed or not words
+    assert [word for word, _ in found.words][: len(words)] == words
+    assert bool(found.words) == bool(words)
 
 
 # ---- errors

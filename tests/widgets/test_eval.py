@@ -18,8 +18,7 @@ from splatviz_app.selection import Rectangle, Selection
 from splatviz_app.session import Session, new_session
 from tests.conftest import some_splats
 from tests.widgets.hand import Hand, hold_key
-from widgets import eval as eval_panel
-from widgets import selection
+from widgets import eval_field, selection
 from widgets.eval import EvalPanel
 from widgets.eval_views import part_of
 
@@ -142,7 +141,7 @@ def test_an_incomplete_text_is_never_evaluated_and_the_answer_before_stays(sessi
 
 def test_a_hand_that_rests_need_not_press_enter(session, monkeypatch):
     now = [100.0]
-    monkeypatch.setattr(eval_panel.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(eval_field.time, "monotonic", lambda: now[0])
     with EvalHand(session) as hand:
         hand.click("Expression")
         hand.press(imgui.Key.a, imgui.Key.mod_ctrl)
@@ -170,13 +169,28 @@ def test_up_and_down_walk_through_what_was_asked(session):
         hand.click("Expression")
         hand.press(imgui.Key.up_arrow)
         hand.press(imgui.Key.up_arrow)
-        assert hand.panel._text == "1"
+        assert hand.panel._field.text == "1"
         hand.press(imgui.Key.down_arrow)
-        assert hand.panel._text == "2"
+        assert hand.panel._field.text == "2"
         hand.press(imgui.Key.enter)
         hand.answered()
         assert hand.panel._asked.text == "2"
     assert session.preferences.asked == ("2", "3", "1")
+
+
+def test_tab_completes_a_word(session):
+    with EvalHand(session) as hand:
+        hand.click("Expression")
+        hand.press(imgui.Key.a, imgui.Key.mod_ctrl)
+        for letter in "2 * gs.opac":
+            imgui.get_io().add_input_character(ord(letter))
+        hand.frames(3)
+        assert hand.sees("opacities")
+        hand.press(imgui.Key.tab)
+        assert hand.panel._field.text == "2 * gs.opacities"
+        hand.press(imgui.Key.enter)
+        hand.answered()
+    assert session.preferences.asked == ("2 * gs.opacities",)
 
 
 def test_an_example_is_chosen_from_the_list(session):
