@@ -100,7 +100,7 @@ class TrainingPanel:
             self._is_new = not self._is_new
             if self._is_new:
                 taken = frozenset(run.name for run in runs.runs or ())
-                self.form.begin(session, taken, len(runs.gpus or ()))
+                self.form.begin(session, taken)
 
     def _draw_list(self, runs: TrainingRuns) -> None:
         known = runs.runs

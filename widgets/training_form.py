@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -23,6 +24,7 @@ from splatviz_app.training_draft import (
     plan_of,
     problems,
 )
+from splatviz_app.training_folder import Machine
 from splatviz_app.training_runs import TrainingRuns
 from training.config import PRESETS, PresetName
 from widgets import fields
@@ -86,19 +88,18 @@ class RunForm:
         self._data, self._start = _Lookup(), _Lookup()
         self._start_kind = "fresh"
         self._looked_for = 0  # px, the size of pictures that a dataset was last searched for
+        self._has_proposed = False  # whether a machine was
         self._has_model = False  # whether the head model was there when it was last looked for
         self._looked_model, self._looked_when = "", 0.0  # imgui.get_time() seconds
         self._data_dialog = FileDialog("training data")
         self._model_dialog = FileDialog("head model")
         self._start_dialog = FileDialog("training start")
 
-    def begin(self, session: Session, taken: frozenset[str], gpus: int) -> None:
+    def begin(self, session: Session, taken: frozenset[str]) -> None:
         """Think of a new run: keep what was chosen last, but for the name."""
         remembered = session.preferences.head_model
         model = self.draft.head_model or remembered
         self.draft = replace(self.draft, name=free_name(taken), head_model=model)
-        if gpus and not self.draft.machine.gpus and not self.draft.changed:
-            self.draft = replace(self.draft, machine=replace(self.draft.machine, gpus=(0,)))
         if model and not self.draft.data:
             self.draft = replace(self.draft, is_synthetic=True)
 
@@ -115,8 +116,7 @@ class RunForm:
         self.draft = self._draw_source(session, draft)
         self._draw_preset()
         self._draw_start(session)
-        gpus = runs.gpus or ()
-        self.draft = replace(self.draft, machine=draw_machine(self.draft.machine, gpus))
+        self.draft = replace(self.draft, machine=self._draw_machine(runs.gpus))
         known = self.known(runs)
         found = problems(self.draft, known)
         fields.gap()
@@ -247,6 +247,14 @@ class RunForm:
         job = self._start.job
         if job is not None and job.state is JobState.FAILED:
             fields.wrapped(str(job.error), fields.level_color("error"))
+
+    def _draw_machine(self, gpus: Sequence[str] | None) -> Machine:
+        """Draw the choice; the first GPU is proposed once it is known that there is one."""
+        machine = self.draft.machine
+        if gpus is not None and not self._has_proposed:
+            self._has_proposed = True
+            machine = replace(machine, gpus=(0,) if gpus else ())
+        return draw_machine(machine, gpus or ())
 
     # ---- beginning
 

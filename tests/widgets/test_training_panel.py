@@ -59,6 +59,14 @@ def wait(hand, done, what, seconds=150):
     hand.frames(3)
 
 
+def think_of_a_run(hand):
+    """Open the form, once nothing moves any more because something was found out."""
+    runs = hand.panel.runs
+    wait(hand, lambda: runs.runs is not None and runs.gpus is not None, "a look around")
+    hand.click("New run…")
+    hand.frames(2)
+
+
 def only_run(panel):
     return panel.runs.runs[0] if panel.runs.runs else None
 
@@ -71,7 +79,7 @@ def test_without_runs_it_says_how_to_begin_one(session):
         wait(hand, lambda: hand.panel.runs.runs is not None, "a look")
 
         assert hand.sees("There are no training runs yet")
-        hand.click("New run…")
+        think_of_a_run(hand)
         assert hand.sees("Choose a dataset, or synthetic heads")
         assert not hand.can_use("Start")
         hand.click("Back to the runs")
@@ -85,14 +93,14 @@ def test_it_fits_a_narrow_column_and_a_wide_window(session, tmp_path):
     for size in ((180, 300), (1200, 700)):
         with Hand(panel_of(session), session, size) as hand:
             wait(hand, lambda hand=hand: hand.finds("Resume"), "the run")
-            hand.click("New run…")
+            think_of_a_run(hand)
             hand.frames(3)
 
 
 def test_every_setting_has_a_row_that_is_found_by_its_name_or_explanation(session):
     assert set(LABELS) == set(write_json(SMALL))
     with Hand(panel_of(session), session, size=(320, 1600)) as hand:
-        hand.click("New run…")
+        think_of_a_run(hand)
         assert hand.finds("Length")
         assert not hand.finds("kNN count")
         hand.type("Find", "root anchor")
@@ -106,7 +114,7 @@ def test_every_setting_has_a_row_that_is_found_by_its_name_or_explanation(sessio
 def test_settings_are_typed_and_one_press_mends_what_does_not_fit(session, data):
     with Hand(panel_of(session), session, size=(320, 1600)) as hand:
         hand.panel.form.draft = Draft()
-        hand.click("New run…")
+        think_of_a_run(hand)
         hand.type("G rate", "0.00125")
         hand.type("Batch", "16")
         hand.type("Dataset", str(data))
@@ -127,7 +135,7 @@ def test_faults_of_a_dataset_are_named_and_it_is_checked_again(session, data):
     kept = mask.read_bytes()
     mask.unlink()
     with Hand(panel_of(session), session, size=(320, 1600)) as hand:
-        hand.click("New run…")
+        think_of_a_run(hand)
         hand.type("Dataset", str(data))
         wait(hand, lambda: hand.sees("1 without a mask: 16/00003.png."), "the check")
         assert not hand.can_use("Start")
@@ -145,7 +153,7 @@ def test_synthetic_heads_ask_for_their_model_once(session, tmp_path):
     model = tmp_path / "model.npz"
     model.touch()
     with Hand(panel_of(session), session, size=(320, 1600)) as hand:
-        hand.click("New run…")
+        think_of_a_run(hand)
         hand.click("Synthetic")
         assert hand.sees("Name the head model")
         hand.type("Head model", str(tmp_path / "none.npz"))
@@ -155,15 +163,14 @@ def test_synthetic_heads_ask_for_their_model_once(session, tmp_path):
     assert session.preferences.head_model == str(model)
 
     with Hand(panel_of(session), session, size=(320, 1600)) as hand:
-        hand.click("New run…")
-        hand.frames(3)
+        think_of_a_run(hand)
         assert hand.panel.form.draft.is_synthetic
         assert hand.can_use("Start")
 
 
 def test_a_run_begins_with_the_generator_that_is_open(session, data, generator_file):
     with Hand(panel_of(session), session, size=(320, 1600)) as hand:
-        hand.click("New run…")
+        think_of_a_run(hand)
         hand.type("Dataset", str(data))
         wait(hand, lambda: hand.can_use("Start"), "the check")
         session.open(generator_file)
@@ -186,7 +193,7 @@ def test_gpus_and_processes_are_chosen_where_there_are_several(session):
     with Hand(panel, session, size=(320, 1600)) as hand:
         wait(hand, lambda: panel.runs.gpus is not None, "a look at the machine")
         panel.runs.gpus = ("Big", "Small")
-        hand.click("New run…")
+        think_of_a_run(hand)
         hand.click("1 Small")
         hand.click("0 Big")
         chosen = panel.form.draft.machine.gpus
@@ -233,7 +240,7 @@ def test_a_newer_generator_is_shown_live_until_the_user_turns_to_something_else(
 
 def test_a_run_that_crashes_is_shown_with_its_last_lines_and_what_to_do(session, data):
     with Hand(panel_of(session), session, size=(320, 1600)) as hand:
-        hand.click("New run…")
+        think_of_a_run(hand)
         hand.type("Dataset", str(data))
         wait(hand, lambda: hand.can_use("Start"), "the check")
         (data / "16" / "00005.png").write_bytes(b"no picture any more")
