@@ -25,13 +25,13 @@ def window_parts() -> WindowParts:
     from widgets.viewport import ViewportPanel
 
     load, save, projects = LoadPanel(), SavePanel(), ProjectDialogs()
-    bookmarks = BookmarksPanel()
+    latent, bookmarks = LatentPanel(), BookmarksPanel()
     training, edit = TrainingPanel(), EditPanel()
     menu = Menu(load.ask_for_file, save.save_picture, save.save_head, projects)
     panels: tuple[Panel, ...] = (
         ViewportPanel(),
         load,
-        LatentPanel(),
+        latent,
         bookmarks,
         CameraPanel(),
         RenderPanel(),
@@ -50,6 +50,7 @@ def window_parts() -> WindowParts:
         save.poll_dialogs(session)
         training.poll_dialogs(session)
         edit.poll_dialogs(session)
+        latent.poll(session)
         bookmarks.poll(session)
         projects.draw(session)
 

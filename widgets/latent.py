@@ -87,9 +87,10 @@ class LatentPanel:
     def __init__(self) -> None:
         """Begin with the pad."""
         self._sliders = Sliders()
+        self._directions = DirectionsTab(self._sliders)
         self._tabs: tuple[Tab, ...] = (
             PlaceTab(),
-            DirectionsTab(self._sliders),
+            self._directions,
             ComponentsTab(self._sliders),
             MixTab(self._sliders),
             LearnTab(self._sliders),
@@ -99,9 +100,14 @@ class LatentPanel:
         """Always: without a generator it says how to get one."""
         return True
 
+    def poll(self, session: Session) -> None:
+        """Follow up on dialogs and jobs; to be called every frame, also while the panel is hidden."""
+        self._sliders.follow(session)
+        self._directions.poll_dialog(session)
+
     def draw(self, session: Session) -> None:
         """Draw the tab that was chosen."""
-        self._sliders.follow(session)
+        self.poll(session)
         opened = session.opened
         if not isinstance(opened, OpenedGenerator):
             self._draw_empty(session)

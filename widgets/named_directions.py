@@ -10,6 +10,7 @@ from pathlib import Path
 
 from imgui_bundle import imgui
 
+from renderer.errors import SplatheadError
 from splatviz_app.color_match import (
     COLORS,
     MatchedColor,
@@ -68,7 +69,6 @@ class DirectionsTab:
 
     def draw(self, session: Session) -> None:
         """Draw the sliders, and the buttons for files."""
-        self._poll_dialog(session)
         named = [a for a in self._sliders.axes.values() if not a.source.startswith(PCA)]
         if not named:
             fields.empty(
@@ -165,7 +165,8 @@ class DirectionsTab:
             {"Save mine…": none},
         )
         if pressed == "Load…":
-            self._dialog.open_file("Load directions", _SUFFIXES, session.preferences.folder)
+            folder = session.preferences.folder
+            self._dialog.open_file("Load directions", _SUFFIXES, folder, "Directions")
         elif pressed == "Save mine…":
             imgui.open_popup("save directions")
         self._draw_saving(session)
@@ -194,7 +195,8 @@ class DirectionsTab:
                 imgui.close_current_popup()
         imgui.end_popup()
 
-    def _poll_dialog(self, session: Session) -> None:
+    def poll_dialog(self, session: Session) -> None:
+        """Follow up on the open dialog; to be called every frame, also while the tab is hidden."""
         chosen = self._dialog.poll()
         if chosen is not None:
             self.load(session, chosen)
@@ -202,7 +204,9 @@ class DirectionsTab:
     def load(self, session: Session, path: Path) -> None:
         """Add the directions in a file to one's own."""
         opened = session.opened
-        assert isinstance(opened, OpenedGenerator)
+        if not isinstance(opened, OpenedGenerator):
+            session.report(SplatheadError("Open the generator of these directions first."))
+            return
 
         def take(found: NewAxes) -> None:
             palette = session.palette

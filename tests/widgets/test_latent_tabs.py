@@ -361,6 +361,21 @@ def test_without_own_directions_there_is_nothing_to_save(session):
         assert hand.can_use("Load…")
 
 
+def test_what_is_learned_arrives_while_the_panel_is_hidden(session):
+    panel = LatentPanel()
+    with Hand(panel, session) as hand:
+        hand.click("Learn")
+        hand.type("Name", "Hat")
+        hand.click("Begin at this head")
+        session.latent = replace(session.latent, seed=5)
+        hand.frames(2)
+        hand.click("Make direction to this head")
+    session.engine.drain()
+    session.update(0.01)
+    panel.poll(session)
+    assert [own.name for own in session.palette.own] == ["Hat"]
+
+
 # ---- mixing
 
 
