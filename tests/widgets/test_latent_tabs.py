@@ -370,10 +370,10 @@ def test_what_is_learned_arrives_while_the_panel_is_hidden(session):
         session.latent = replace(session.latent, seed=5)
         hand.frames(2)
         hand.click("Make direction to this head")
-    session.engine.drain()
-    session.update(0.01)
-    panel.poll(session)
-    assert [own.name for own in session.palette.own] == ["Hat"]
+        session.engine.drain()
+        session.update(0.01)
+        panel.poll(session)  # and no frame that draws it
+        assert [own.name for own in session.palette.own] == ["Hat"]
 
 
 # ---- mixing
