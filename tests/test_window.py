@@ -331,6 +331,42 @@ def test_saving_a_picture_and_a_head_writes_files_that_open(in_window, red_ply, 
     assert (tmp_path / "head.ply").stat().st_size > 600 * 68
 
 
+def test_a_project_is_saved_changed_and_asked_about_before_it_is_left(
+    in_window, red_ply, tmp_path
+) -> None:
+    path = tmp_path / "day.splathead"
+    saved = {}
+
+    def act(hand: Hand) -> None:
+        session, ctx = hand.session, hand.ctx
+        session.project.save(path)
+        hand.wait(lambda: not session.project.is_saving, "the saving")
+        hand.drag(120, 0)
+        hand.settle()
+        assert session.project.title == "day* - Splathead"
+        ctx.key_press(int(_key("mod_ctrl")) | int(_key("s")))
+        hand.wait(lambda: session.project.title == "day - Splathead", "Ctrl+S")
+        hand.drag(60, 0)
+        hand.settle()
+        saved["rig"] = session.rig
+        ctx.key_press(int(_key("mod_ctrl")) | int(_key("q")))
+        ctx.yield_(4)
+        assert not session.wants_quit
+        ctx.item_click("//Unsaved changes/Cancel")
+        ctx.yield_(4)
+        assert session.project.question is None
+        ctx.key_press(int(_key("mod_ctrl")) | int(_key("n")))  # the same question; the window stays
+        ctx.yield_(4)
+        ctx.item_click("//Unsaved changes/Save")
+        hand.wait(lambda: session.project.path is None, "a new project after this was saved")
+        assert session.project.title == "Untitled - Splathead"
+
+    in_window(act, opened=red_ply)
+    reopened = in_window(lambda hand: None, opened=path)
+    assert reopened.rig == saved["rig"]
+    assert reopened.project.title == "day - Splathead"
+
+
 def test_a_file_that_is_no_head_says_so_and_keeps_the_picture(in_window, red_ply, tmp_path) -> None:
     bad = tmp_path / "bad.ply"
     bad.write_bytes(red_ply.read_bytes()[:2000])
