@@ -81,6 +81,23 @@ def test_a_folder_is_chosen(frames, monkeypatch):
     assert chosen == Path("/pictures")
 
 
+@pytest.mark.parametrize("chosen", ["/projects/ada.splathead", ""])
+def test_a_file_to_write_is_asked_for_with_a_name_proposed(chosen, frames, monkeypatch):
+    native = SlowChoice(chosen)
+    monkeypatch.setattr(file_dialog, "has_native_dialog", lambda: True)
+    monkeypatch.setattr(portable_file_dialogs, "save_file", native)
+    dialog = FileDialog("test")
+    dialog.save_file("Save", "Projects", Path("/projects/day.splathead"))
+    answers = []
+    while dialog.is_open:
+        frames()
+        answers.append(dialog.poll())
+    assert answers == [None, None, Path(chosen) if chosen else None]
+    assert native.arguments == (
+        "Save", "/projects/day.splathead", ["Projects (*.splathead)", "*.splathead"],
+    )  # fmt: skip
+
+
 def test_of_several_polls_in_a_frame_one_counts(frames, monkeypatch):
     native = SlowChoice(["/heads/a.ply"])
     monkeypatch.setattr(file_dialog, "has_native_dialog", lambda: True)
@@ -106,7 +123,7 @@ def test_without_a_display_or_its_programs_there_is_no_native_dialog(monkeypatch
 
 
 @pytest.mark.window
-def test_the_window_s_own_dialog_opens_a_file(tmp_path, head_ply, monkeypatch):
+def test_the_window_s_own_dialogs_open_and_save_a_file(tmp_path, head_ply, monkeypatch):
     from imgui_bundle import immapp
     from imgui_bundle.immapp import testing
 
@@ -121,13 +138,25 @@ def test_the_window_s_own_dialog_opens_a_file(tmp_path, head_ply, monkeypatch):
         ctx.yield_(4)
         ctx.item_click("//Head/Open…")
         ctx.yield_(4)
-        dialog = "//Open a head or a generator###open head"
+        dialog = "//Open a head, a generator or a project###open head"
         ctx.set_ref(dialog)
         ctx.item_double_click(f"**/{head_ply.name}")
+        wait(ctx, lambda: session.picture is not None)
+        ctx.set_ref("")
+        session.project.save()
+        ctx.yield_(4)
+        ctx.set_ref("//Save the project###save project")
+        ctx.item_click("**/##file_input")
+        ctx.key_chars_replace("mine")
+        ctx.item_click("**/Save")
+        wait(ctx, lambda: session.project.path is not None)
+
+    def wait(ctx, done):
         for _ in range(400):
             ctx.yield_()
-            if session.picture is not None:
+            if done():
                 return
+        raise AssertionError("it does not happen")
 
     def loop(parameters):
         add_ons = immapp.AddOnsParams(with_implot=True)
@@ -137,4 +166,6 @@ def test_the_window_s_own_dialog_opens_a_file(tmp_path, head_ply, monkeypatch):
     run_window(session, window_parts(), options, loop)
     assert session.scene is not None
     assert Path(session.scene.path) == head_ply
-    assert session.preferences.recent[0] == str(head_ply)
+    assert session.project.path == tmp_path / "mine.splathead"
+    assert session.project.path.exists()
+    assert session.preferences.recent[:2] == (str(session.project.path), str(head_ply))
