@@ -39,6 +39,8 @@ class EvalPanel:
         """Begin with the question for all there is."""
         self._field = ExpressionField("gs")
         self._asked = Question("gs")
+        self._good = self._asked  # the newest of the field's that had a value
+        self._was_entered = False  # whether the hand meant what is asked, or only rested
         self._hint = ""  # why the text is not evaluated
         self._pinned: dict[str, Question] = {}
         self._looks: dict[tuple[bool, str], Look] = {}  # by text, of a pinned one or the field's
@@ -72,7 +74,7 @@ class EvalPanel:
     def _ask(self, session: Session) -> None:
         """Ask about the newest picture, if it or a question is new."""
         assert session.result is not None
-        questions = dict.fromkeys((self._asked, *self._pinned.values()))
+        questions = dict.fromkeys((self._asked, self._good, *self._pinned.values()))
         sliders = session.document.edits.sliders
         inquiry = Inquiry(tuple(questions), session.result, sliders)
         if inquiry != self._sent:
@@ -89,6 +91,7 @@ class EvalPanel:
             return
         if text != self._asked.text:
             self._asked = self._pinned.get(text, Question(text))
+        self._was_entered = remember
         if remember:
             session.preferences = session.preferences.with_asked(text)
 
@@ -163,17 +166,24 @@ class EvalPanel:
             fields.muted("Tab:  " + "  ".join(w for w, _ in self._field.words.words[:_MOST_WORDS]))
 
     def _draw_answer(self, session: Session) -> None:
+        """Draw the answer to the field's question; while there is none, that to the one before."""
         asked, answer = self._asked, self._answer_to(self._asked)
+        if answer is not None and answer.error is not None and not self._was_entered:
+            fields.muted(str(answer.error))  # a word half typed is no mistake yet
+            answer = None
+        if answer is None:
+            asked, answer = self._good, self._answer_to(self._good)
         if answer is None:
             return
         fields.gap(0.1)
         imgui.push_id("asked")
-        looked = self._draw_one(
-            session, asked, answer, self._looks.setdefault((False, asked.text), Look())
-        )
+        look = self._looks.setdefault((False, asked.text), Look())
+        looked = self._draw_one(session, asked, answer, look)
         imgui.pop_id()
         if self._asked is asked:  # and not another part of it
             self._asked = looked
+        if answer.error is None:
+            self._good = looked
 
     def _answer_to(self, question: Question) -> Answer | None:
         return self._answers.to(question) if self._answers is not None else None

@@ -155,6 +155,26 @@ def test_a_hand_that_rests_need_not_press_enter(session, monkeypatch):
     assert session.preferences.asked == (), "only what was entered is remembered"
 
 
+def test_a_word_half_typed_keeps_the_answer_of_before_in_sight(session, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(eval_field.time, "monotonic", lambda: now[0])
+    with EvalHand(session) as hand:
+        hand.ask("gs.count + 1000")
+        hand.click("Expression")
+        hand.press(imgui.Key.end)
+        for letter in " + gs.op":
+            imgui.get_io().add_input_character(ord(letter))
+        hand.frames(2)
+        now[0] += 1.0
+        hand.answered()
+        assert hand.sees("gs has no 'op'")
+        assert str(N + 1000) in hand.texts
+        hand.press(imgui.Key.enter)
+        hand.answered()
+        assert hand.sees("gs has no 'op'")
+        assert str(N + 1000) not in hand.texts, "now it was meant"
+
+
 def test_an_error_stands_below_the_field_with_its_line(session):
     with EvalHand(session) as hand:
         hand.ask("1 / 0")
