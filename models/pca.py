@@ -13,7 +13,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import platformdirs
 import safetensors
 import safetensors.torch
 import torch
@@ -106,17 +105,17 @@ def find_components(
 
 
 def known_components(
-    generator: HeadGenerator, weights: str, samples: int = SAMPLES, folder: Path | None = None
+    generator: HeadGenerator, weights: str, folder: Path, samples: int = SAMPLES
 ) -> ComponentSteps:
     """Read the components of a generator, or find them and keep them for the next time.
 
     Args:
         generator: As for `find_components`.
         weights: The hash of its weights (`models.directions.weights_hash`).
+        folder: Where they are kept; made if it is missing.
         samples: How many w they are to be found from at least.
-        folder: Where they are kept; None for the user's cache.
     """
-    path = (folder or cache_folder()) / f"{weights}.safetensors"
+    path = folder / f"{weights}.safetensors"
     kept = read_components(path, weights, generator.w_dim)
     if kept is not None and kept.samples >= samples:
         return kept
@@ -126,11 +125,6 @@ def known_components(
         path.parent.mkdir(parents=True, exist_ok=True)
         write_components(path, found, weights)
     return found
-
-
-def cache_folder() -> Path:
-    """Where components are kept."""
-    return Path(platformdirs.user_cache_dir("splathead", appauthor=False)) / "components"
 
 
 def write_components(path: str | os.PathLike[str], components: Components, weights: str) -> None:

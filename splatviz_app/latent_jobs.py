@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import platformdirs
 import torch
 
 from models.directions import Direction, read_directions, write_directions
@@ -89,13 +90,20 @@ def find_axes(
         samples: From how many w.
     """
     yield Step(0, samples, "Reading the components")
-    found = yield from known_components(pipeline.network(scene), weights, samples)
+    found = yield from known_components(
+        pipeline.network(scene), weights, components_folder(), samples
+    )
     steps = (found.axes * found.sigmas[:, None]).numpy()
     axes = tuple(
         Axis(f"{PCA}:{i}", f"Component {i + 1}", "Components", Values.of(step))
         for i, step in enumerate(steps)
     )
     return FoundComponents(weights, axes, tuple(found.explained.tolist()), found.samples)
+
+
+def components_folder() -> Path:
+    """Where the components of generators are kept: the user's cache."""
+    return Path(platformdirs.user_cache_dir("splathead", appauthor=False)) / "components"
 
 
 def draw_heads(

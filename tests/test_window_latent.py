@@ -20,7 +20,9 @@ def test_a_strip_of_small_heads_shows_where_a_component_leads(
 
     original = latent_jobs.known_components
     monkeypatch.setattr(
-        latent_jobs, "known_components", lambda g, weights, _: original(g, weights, 500)
+        latent_jobs,
+        "known_components",
+        lambda g, weights, folder, _: original(g, weights, folder, 500),
     )
 
     def act(hand: Hand) -> None:

@@ -83,6 +83,13 @@ def test_components_are_sliders_in_standard_deviations(session, request_, weight
     assert ((w - w.mean(0)) @ along).std().item() == pytest.approx(lengths[0], rel=0.05)
 
 
+def test_components_are_kept_in_the_users_cache(session, request_, weights, strange_home):
+    run(find_axes(session.pipeline, request_.scene, weights, samples=500))
+    kept = strange_home / ".cache" / "splathead" / "components" / f"{weights}.safetensors"
+    assert kept.is_file()
+    kept.unlink()
+
+
 def test_a_strip_shows_each_head_as_the_large_picture_would(session, request_):
     latents = [replace(request_.latent, x=x) for x in (-0.5, 0.0, 0.5)]
     work = draw_heads(session.pipeline, request_, latents, side=20)
@@ -151,8 +158,7 @@ def test_a_direction_is_learned_from_examples(session, request_, weights):
     assert vector[0] / vector.norm() > 0.8
     with_it, without = examples(weights)
     scores = [
-        [float(w_of(session, latent)[0] @ vector) for latent in side]
-        for side in (with_it, without)
+        [float(w_of(session, latent)[0] @ vector) for latent in side] for side in (with_it, without)
     ]
     assert min(scores[0]) > max(scores[1])
 

@@ -41,7 +41,9 @@ def few_samples(monkeypatch):
     """Components of a small generator need no hundred thousand heads."""
     original = latent_jobs.known_components
     monkeypatch.setattr(
-        latent_jobs, "known_components", lambda g, weights, _: original(g, weights, 500)
+        latent_jobs,
+        "known_components",
+        lambda g, weights, folder, _: original(g, weights, folder, 500),
     )
 
 
