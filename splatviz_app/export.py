@@ -105,9 +105,12 @@ def save_head(
     gaussians = pipeline.edited(replace(request, precision="float32")).gaussians
     yield Step(1, 2, f"Writing {gaussians.count:,} splats")
     path = unused_name(path)
-    dropped = write_ply(path, gaussians, PROFILES[profile], ply_comments(note))
+    comments = ply_comments(note)
+    dropped = write_ply(path, gaussians, PROFILES[profile], comments)
     splats = "splat" if dropped == 1 else "splats"
     left_out = f", {dropped:,} broken {splats} left out" if dropped else ""
+    if note and not comments:
+        left_out += ", without its settings, which are too long"
     label = PROFILES[profile].label
     return SavedFile(path, f"Saved {path.name} for {label}{left_out} in {path.parent.resolve()}")
 

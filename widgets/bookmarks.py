@@ -96,6 +96,8 @@ class BookmarksPanel:
 
     def poll(self, session: Session) -> None:
         """Follow up on pictures, jobs and dialogs; every frame, also while the panel is hidden."""
+        if self._before is not None and not imgui.is_mouse_down(0):
+            self._compare(session, False, None)  # the button has gone away meanwhile
         self._route.poll(session, _weights_of(session))
         if self._keeping is not None:
             self._finish_keeping(session, self._keeping)

@@ -93,6 +93,8 @@ class RouteRows:
             self._finding = None
             if job.state is JobState.DONE and isinstance(job.result, Route):
                 self._route = job.result
+            else:  # the log says why; to tick them again tries again
+                self._picked = ()
         if self._playing and self._shown not in (None, session.latent):
             self._playing = False  # undo, or a hand on another slider
         if not self._playing or self._route is None:
@@ -119,12 +121,14 @@ class RouteRows:
         sought = (tuple(bookmark.latent for bookmark in self._picked), weights)
         if sought == self._found:
             return
+        request = session.request()
+        if request is None:
+            return  # the head is being opened
         self._found, self._route, self._playing = sought, None, False
         if self._finding is not None:
             self._finding.cancel()
             self._finding = None
-        request = session.request()
-        if len(self._picked) >= 2 and request is not None:
+        if len(self._picked) >= 2:
             request = replace(request, precision="float32")
             work = find_route(session.pipeline, request, self._picked, weights)
             self._finding = session.start_job("Find the way", work)

@@ -33,6 +33,7 @@ _NAMES = re.compile(r"project\.json|arrays\.safetensors|thumbnail\.png|pictures/
 _MOST_BYTES = {_JSON: 2**26, _ARRAYS: 2**28}  # unpacked
 _MOST_PICTURE_BYTES = 2**22
 _MOST_FILE_BYTES = 2**28
+_PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)  # a zip's first day: equal projects are equal files
 _AGAIN = "Copy or save it again, or open another."
 
@@ -188,6 +189,8 @@ def _refuse_strange(path: str | os.PathLike[str], file: zipfile.ZipFile) -> None
         raise LoadError(path, f"holds two files of one name. {_AGAIN}")
     if _JSON not in names:
         raise LoadError(path, "is a zip, but no project of Splathead. Open another file.")
+    if any(info.compress_type not in _PACKINGS for info in file.infolist()):
+        raise LoadError(path, "is packed in a way that no project is. Save it again.")
     total = sum(info.file_size for info in file.infolist())
     for info in file.infolist():
         if info.file_size > _MOST_BYTES.get(info.filename, _MOST_PICTURE_BYTES):

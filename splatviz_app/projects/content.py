@@ -7,11 +7,13 @@ raises `FORMAT` and adds a step to `MIGRATIONS`.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from models.latents import LatentSettings
 from renderer.rasterize import MAX_SIDE
 from renderer.tonemap import COLORMAPS
 from splatviz_app import controls
@@ -29,6 +31,7 @@ _PROGRAM = Path(__file__).resolve().parent.parent.parent
 _LAST_SEED = 2**32 - 1
 _LARGEST_SPLATS = 100.0  # times their size
 _COLOR_LIMIT = 100.0
+_OWN_SOURCE = re.compile(r"own:\d{1,9}")  # of a slider of one's own
 
 
 class LaterVersion(Misfit):
@@ -153,14 +156,33 @@ def _within_bounds(document: Document) -> Document:
         Misfit: A number is out of all bounds.
     """
     view = document.view
+    sliders = document.edits.sliders
     allowed = {
-        "latent.seed": 0 <= document.latent.seed <= _LAST_SEED,
+        "latent.seed": all(0 <= latent.seed <= _LAST_SEED for latent in _latents(document)),
         "view.resolution": 0 <= view.resolution <= MAX_SIDE,
         "view.splat_scale": 0 < view.splat_scale <= _LARGEST_SPLATS,
         "view.background": all(abs(part) <= _COLOR_LIMIT for part in view.background),
         "view.colormap": view.colormap in COLORMAPS,
+        "edits.sliders": all((s.kind == "color") == isinstance(s.value, tuple) for s in sliders),
+        "palettes.own": all(
+            _OWN_SOURCE.fullmatch(axis.source)
+            for palette in document.palettes
+            for axis in palette.own
+        ),
     }
     for name, is_allowed in allowed.items():
         if not is_allowed:
-            raise Misfit(f"the project's {name} is out of its range")
+            raise Misfit(f"its {name} cannot be what it is")
     return replace(document, rig=controls.limited(document.rig))
+
+
+def _latents(document: Document) -> Iterator[LatentSettings]:
+    """Every place in a latent space that a document holds."""
+    yield document.latent
+    for bookmark in (*document.bookmarks, document.checkpoint):
+        if bookmark is not None:
+            yield bookmark.latent
+    for palette in document.palettes:
+        yield from (*palette.having, *palette.lacking)
+        if palette.start is not None:
+            yield palette.start

@@ -27,6 +27,7 @@ from splatviz_app.projects.loading import MissingModel, OpenedProject, Source, l
 
 if TYPE_CHECKING:
     from splatviz_app.autosave import Autosave, Lost
+    from splatviz_app.scenes import Scene
     from splatviz_app.session import Session
 
 Answer = Literal["save", "discard", "cancel"]
@@ -61,6 +62,7 @@ class CurrentProject:
         self._baseline: Document | None = None  # of a project without a name: what it began as
         self._wish: Wish | None = None  # to be fulfilled once everything is saved
         self._savings: list[_Saving] = []
+        self._known: tuple[Scene | None, str] = (None, "")  # a scene and its fingerprint
         # One thread: a second saving waits for the first, and the program waits for both to end.
         self.writer = ThreadPoolExecutor(1, "save")
         self.autosave: Autosave | None = None  # where work goes that is not saved yet
@@ -198,6 +200,7 @@ class CurrentProject:
         """Follow up on what was written."""
         if self._baseline is None:
             self._baseline = self._session.document
+        _ = self._fingerprint  # known from now on, whatever becomes of the file
         while self._savings and self._savings[0].done.done():
             self._conclude(self._savings.pop(0))
         if self._wish is not None and not (self._savings or self.asks_for_name):
@@ -230,8 +233,11 @@ class CurrentProject:
 
     @property
     def _fingerprint(self) -> str:
-        opened = self._session.opened
-        return opened.fingerprint if opened is not None else ""
+        """Of the scene; also while it is put away and cannot be opened again."""
+        scene, opened = self._session.scene, self._session.opened
+        if opened is not None:
+            self._known = (scene, opened.fingerprint)
+        return self._known[1] if self._known[0] == scene else ""
 
     def _content(self, path: Path) -> Content:
         content = content_of(self._session.document, self._fingerprint, path)

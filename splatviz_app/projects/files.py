@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
-from renderer.errors import LoadError
+from renderer.errors import LoadError, SaveError
 from renderer.formats.ply import inspect_ply
 from splatviz_app.document import Document
 from splatviz_app.projects.archive import (
@@ -52,10 +52,15 @@ def write_project(
         picture: What the window shows, for the thumbnail. [H, W, 4] uint8
 
     Raises:
-        SaveError: It cannot be written.
+        SaveError: It cannot be written, or could not be read again; what was there is untouched.
     """
     store = ArchiveStore()
     entry = to_json(content, store)
+    try:
+        from_json(entry, store)
+    except Misfit as error:  # no panel should let it come to this, but here nothing is lost yet
+        sentence = f"was not saved, for it could not be opened again: {error}. Undo it, then save."
+        raise SaveError(path, sentence) from error
     thumbnail = thumbnail_of(picture) if picture is not None else b""
     write_archive(path, Archive(entry, store, thumbnail))
 

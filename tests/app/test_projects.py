@@ -17,7 +17,7 @@ import safetensors.numpy
 from models.checkpoint import save_generator
 from models.latents import LatentSettings, Mix, Push, Values
 from renderer.camera import OrbitRig
-from renderer.errors import LoadError
+from renderer.errors import LoadError, SaveError
 from renderer.formats.ply import write_ply
 from splatviz_app.bookmarks import Bookmark
 from splatviz_app.directions import Axis, ColorWish, Mark, Palette
@@ -301,6 +301,21 @@ HOSTILE = {
         {"project.json": entry_with(put("document", "view", "resolution", 10**9))}, "view.resolution"),
     "a wild colour map": (
         {"project.json": entry_with(put("document", "view", "colormap", "../x"))}, "view.colormap"),
+    "a wild bookmark": (
+        {"project.json": entry_with(put("document", "bookmarks", [
+            {"name": "", "weights": "", "latent": {"seed": 2**33}}
+        ]))}, "latent.seed"),
+    "a slider of two kinds": (
+        {"project.json": entry_with(put("document", "edits", "sliders", [
+            {"name": "x", "kind": "color", "value": 0.5}
+        ]))}, "edits.sliders"),
+    "an unknown edit": (
+        {"project.json": entry_with(put("document", "edits", "edits", [{"$type": "System"}]))},
+        "'System'"),
+    "a strange slider": (
+        {"project.json": entry_with(put("document", "palettes", [{"own": [
+            {"source": "own:x", "name": "", "group": "", "vector": {"array": "a"}}
+        ]}]))}, "an array that is missing"),
     "no model": ({"project.json": entry_with(put("model", None))}, "which model"),
 }  # fmt: skip
 
@@ -317,6 +332,21 @@ def test_a_hostile_file_is_refused_with_a_sentence(what, packed, monkeypatch):
     assert words in str(caught.value)
     assert len(str(caught.value)) < 400
     assert "Traceback" not in str(caught.value)
+
+
+def test_a_file_packed_in_another_way_is_refused(packed):
+    path = packed({}, zipfile.ZIP_LZMA)
+    with pytest.raises(LoadError, match="packed in a way"):
+        read_project(path)
+
+
+def test_what_could_not_be_opened_again_is_not_saved(tmp_path):
+    path = tmp_path / "a.splathead"
+    path.write_bytes(b"what was there")
+    document = Document(latent=LatentSettings(psi=1e38))
+    with pytest.raises(SaveError, match=r"could not be opened again: .*psi is too large"):
+        write_project(path, content_of(document, "", path))
+    assert path.read_bytes() == b"what was there"
 
 
 def test_a_wild_camera_is_brought_into_its_range(packed):
@@ -634,6 +664,17 @@ def test_a_head_that_changed_since_is_shown_with_a_word(new, head_ply, tmp_path)
     settle(other)
     assert isinstance(other.scene, PlyHead)
     assert "has changed since a.splathead was saved" in other.toast
+
+
+def test_a_head_that_was_put_away_is_still_known_by_its_fingerprint(new, head_ply, tmp_path):
+    session = new(head_ply)
+    fingerprint = session.opened.fingerprint
+    session.library._opened.clear()
+    path = tmp_path / "a.splathead"
+    session.project.save(path)
+    assert fingerprint
+    settle(session)
+    assert read_project(path).model.fingerprint == fingerprint
 
 
 def test_the_sample_head_is_found_wherever_the_program_is(new, tmp_path):
