@@ -27,7 +27,7 @@ def window_parts() -> WindowParts:
     load, save, projects = LoadPanel(), SavePanel(), ProjectDialogs()
     latent, bookmarks = LatentPanel(), BookmarksPanel()
     training, edit = TrainingPanel(), EditPanel()
-    menu = Menu(load.ask_for_file, save.save_picture, save.save_head, projects)
+    menu = Menu(load.ask_for_file, save.save_picture, save.save_head, projects, bookmarks.keep)
     panels: tuple[Panel, ...] = (
         ViewportPanel(),
         load,

@@ -36,6 +36,7 @@ _EXPORTS = {
     ".json": "Bookmarks as JSON: small, with everything, to be imported again.",
     ".npz": "Bookmarks as NumPy arrays: the same, and the w of each head for other programs.",
 }
+_WITHOUT = "Open a generator first to keep its heads: a .ply file is one head already."
 _NO_CHECKPOINT = "There is no checkpoint yet: save one first."
 
 
@@ -71,9 +72,10 @@ class BookmarksPanel:
     def draw(self, session: Session) -> None:
         """Draw the gallery and what can be done with it."""
         weights = _weights_of(session)
-        without = "" if weights else "Open a generator first: a .ply file is one head already."
+        without = "" if weights else _WITHOUT
         with fields.unless(without):
-            if fields.button("Keep this head", "Add the head that is shown to the bookmarks."):
+            hint = "Add the head that is shown to the bookmarks. (Ctrl+B)"
+            if fields.button("Keep this head", hint):
                 self.keep(session)
         self._draw_checkpoint(session, weights, without)
         bookmarks = session.document.bookmarks
@@ -92,7 +94,10 @@ class BookmarksPanel:
 
     def keep(self, session: Session) -> None:
         """Add the head that is shown; its picture may take a moment."""
-        self._keep(session, "new")
+        if _weights_of(session):
+            self._keep(session, "new")
+        else:
+            session.say(_WITHOUT)
 
     def poll(self, session: Session) -> None:
         """Follow up on pictures, jobs and dialogs; every frame, also while the panel is hidden."""

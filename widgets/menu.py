@@ -33,10 +33,13 @@ class Menu:
         save_picture: Callable[[Session], None],
         save_head: Callable[[Session], None],
         projects: ProjectDialogs,
+        keep_head: Callable[[Session], None],
     ) -> None:
         """Take the commands that belong to panels and dialogs."""
         save_as = (chord("s", ctrl=True, shift=True),)
         self._restore = projects.restore
+        keep = (chord("b", ctrl=True),)
+        self._keep = Shortcut("Ctrl+B", "Keep this head", keep, keep_head, "Head")
         self._files = (
             Shortcut("Ctrl+N", "New project", (chord("n", ctrl=True),), _begin_anew, "File"),
             Shortcut("Ctrl+O", "Open…", (chord("o", ctrl=True),), open_file, "File"),
@@ -103,7 +106,7 @@ class Menu:
 
     def draw_overlay(self, session: Session) -> None:
         """Take the keys, and list them if the user asked."""
-        press_keys(session, (*self._files, *SHORTCUTS))
+        press_keys(session, (*self._files, self._keep, *SHORTCUTS))
         if session.show_shortcuts:
             self._draw_shortcuts(session)
 
@@ -137,7 +140,7 @@ class Menu:
     def _groups(self) -> dict[str, list[tuple[str, str]]]:
         """Keys and what they do, by the title over them."""
         groups: dict[str, list[tuple[str, str]]] = {}
-        for shortcut in (*self._files, *SHORTCUTS):
+        for shortcut in (*self._files, self._keep, *SHORTCUTS):
             groups.setdefault(shortcut.group, []).append((shortcut.keys, shortcut.says))
         groups["Mouse over the picture"] = list(MOUSE)
         groups["Numbers and fields"] = list(FIELDS)

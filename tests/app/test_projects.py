@@ -37,6 +37,7 @@ from splatviz_app.projects.files import (
     thumbnail_of,
     write_project,
 )
+from splatviz_app.projects.frozen_json import Misfit
 from splatviz_app.scenes import GanHead, PlyHead
 from splatviz_app.selection import Selection
 from splatviz_app.session import new_session
@@ -698,3 +699,29 @@ def test_a_dropped_project_is_opened_and_beside_it_only_the_first(new, saved, he
     session.open_dropped([note, saved[0], head_ply])
     settle(session)
     assert session.project.path == saved[0]
+
+
+def places_in(entry, place=()):
+    """The path of everything in a JSON value."""
+    yield place
+    if isinstance(entry, dict | list):
+        for key in entry if isinstance(entry, dict) else range(len(entry)):
+            yield from places_in(entry[key], (*place, key))
+
+
+JUNK = [None, -1, 1e300, "x", [], {}, True, "inf", [[0]], {"$type": "CodeEdit"}, 0.5]
+
+
+def test_junk_in_any_place_is_refused_or_harmless():
+    store = ArchiveStore()
+    text = json.dumps(versions.to_json(content_of(busy_document(), "", None), store))
+    refused = 0
+    for number, place in enumerate(places_in(json.loads(text))):
+        entry = json.loads(text)
+        if place:
+            put(*place, JUNK[number % len(JUNK)])(entry)
+        try:
+            versions.from_json(entry, store)
+        except Misfit:
+            refused += 1
+    assert refused > 150

@@ -244,3 +244,7 @@ def test_without_a_generator_the_panel_says_what_to_do(tmp_path, head_ply):
         hand.settle()
         assert not hand.can_use("Keep this head")
         assert hand.sees("No heads are kept yet")
+        hand.panel.keep(session)
+        hand.settle()
+        assert kept(session) == ()
+        assert "Open a generator first" in session.toast
