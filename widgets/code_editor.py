@@ -44,7 +44,7 @@ class CodeEditor:
         self._editor.set_complete_paired_glyphs(False)
         self._editor.set_show_whitespaces_enabled(False)
         self._editor.set_show_scrollbar_mini_map_enabled(False)
-        self._editor.set_line_number_left_margin(0)
+        self._editor.set_line_number_left_margin(1)
         self._editor.set_text_left_margin(1)
         self._editor.set_text(text)
         self._editor.set_change_callback(self._note_change)

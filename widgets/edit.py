@@ -102,6 +102,7 @@ class EditPanel:
             imgui.pop_id()
         selected = self._selected_edit(session)
         if selected is not None:
+            session.editing.pointed = selected.key
             self._draw_selected(session, selected)
         if stack.sliders or any(isinstance(edit, CodeEdit) for edit in stack.edits):
             self._sliders.draw(session)

@@ -13,7 +13,7 @@ from splatviz_app.session import Session
 from widgets import fields
 
 _SHOWN = 300  # versions; who looks for older ones types a word of them
-_LIST = 13.0  # em, height of the list
+_LIST = 8.5  # em, height of the list
 _LINES = 16  # of code that are shown
 
 

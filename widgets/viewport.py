@@ -16,6 +16,7 @@ from splatviz_app.controls import Inertia
 from splatviz_app.selection import TINT, Rectangle
 from splatviz_app.session import Session
 from splatviz_app.window import Dock
+from widgets.edit_shapes import draw_shape
 from widgets.selection import select_rectangle, wanted_combination
 
 _BUTTONS = (
@@ -58,6 +59,7 @@ class ViewportPanel:
             texture = imgui.ImTextureRef(session.picture.texture)
             imgui.get_window_draw_list().add_image(texture, corner, far)
             self._steer(session, corner, area)
+            draw_shape(session, corner, area)
             self._draw_rectangle(session, corner, area)
         else:
             _draw_welcome(session, corner, area)

@@ -20,6 +20,7 @@ class EditDesk:
         self.presets = PresetFolder(folder / "presets" if folder is not None else None)
         self.playing = True
         self.time = 0.0  # seconds
+        self.pointed = 0  # key of the edit whose place is to be shown over the picture; 0 for none
         self._remembered: EditStack = NO_EDITS
 
     def shown(self, stack: EditStack) -> EditStack:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 
 import pytest
 import torch
 from imgui_bundle import imgui
 
+from renderer.camera import OrbitRig
 from splatviz_app.edits.built_in import BUILT_IN
 from splatviz_app.edits.completion import Completion, complete
 from splatviz_app.edits.stack import KINDS, EditStack
-from splatviz_app.edits.tools import CropBox, Exposure, Hue, Saturation, Scale
+from splatviz_app.edits.tools import CropBox, CropSphere, Exposure, Hue, Saturation, Scale
 from splatviz_app.edits.values import Animation, CodeEdit, Slider
 from splatviz_app.preferences import Preferences
 from splatviz_app.session import new_session
@@ -20,6 +22,7 @@ from tests.widgets.hand import Hand
 from widgets.code_editor import CodeEditor
 from widgets.edit import EditPanel
 from widgets.edit_presets import PresetPage
+from widgets.edit_shapes import _box, _project, _sphere
 
 SIZE = (380, 1400)  # px: tall enough that nothing must be scrolled to
 
@@ -695,3 +698,40 @@ def test_an_empty_history_says_what_it_is_for(shown):
         hand.click("History")
         hand.frames(2)
         assert hand.sees("Nothing has run yet.")
+
+
+# ---- over the picture
+
+
+def test_a_crop_is_drawn_where_the_camera_sees_it():
+    rig = OrbitRig(yaw=0.4, pitch=-0.2, radius=2.1, target=(0.1, 0.05, -0.1))
+    camera, (width, height), point = rig.camera(), (300.0, 200.0), (0.2, -0.15, 0.3)
+
+    place = _project(rig, point, imgui.ImVec2(10, 20), imgui.ImVec2(width, height))
+
+    x, y, z = (camera.world_to_cam @ torch.tensor([*point, 1.0]))[:3].tolist()
+    focal = float(camera.focal) * height
+    assert place.x == pytest.approx(10 + width / 2 + focal * x / z, abs=1e-2)
+    assert place.y == pytest.approx(20 + height / 2 + focal * y / z, abs=1e-2)
+    behind = tuple(2 * e - p for e, p in zip(rig.eye, rig.target, strict=True))
+    assert _project(rig, behind, imgui.ImVec2(0, 0), imgui.ImVec2(width, height)) is None
+
+
+def test_a_box_has_twelve_edges_of_its_size_and_a_sphere_lies_on_its_radius():
+    box = CropBox(center=(0.1, 0.2, 0.3), size=(0.4, 0.6, 1.0))
+    lengths = sorted(round(math.dist(a, b), 5) for a, b in _box(box))
+    assert lengths == [0.4] * 4 + [0.6] * 4 + [1.0] * 4
+
+    sphere = CropSphere(center=(0.1, 0.2, 0.3), radius=0.25)
+    assert all(math.dist(a, sphere.center) == pytest.approx(0.25) for a, _ in _sphere(sphere))
+
+
+def test_only_a_panel_that_is_seen_points_at_a_crop(shown):
+    shown.edits = shown.edits.added(CropBox())
+    with at(shown) as hand:
+        assert shown.editing.pointed == shown.edits.edits[0].key
+        shown.editing.pointed = 0
+        hand.click("History")
+        shown.editing.pointed = 0
+        hand.frames(2)
+        assert shown.editing.pointed == 0
