@@ -258,6 +258,9 @@ class Session:
         self._notice_failure()
         self.editing.advance(self.edits, seconds)
         self._remember_scripts()
+        news = self.editing.take_news(self.edits)
+        if news:
+            self.say(news, 8.0)
         self.pipeline.scripts.seconds = self.preferences.script_seconds
         self.history.settle(self.document, self.hand_is_busy or self.inertia.moves)
         # Once settled nothing differs: a click or a word that is typed is no reason for a coarse picture.

@@ -163,6 +163,7 @@ def run_window(
         ) from error
     finally:
         session.evaluator.stop()
+        session.pipeline.scripts.stop()
         session.engine.stop()
     if options.screenshot is not None:
         _save_screenshot(options.screenshot)

@@ -104,6 +104,7 @@ class ScriptView:
             fields.muted("Not finished yet: the picture shows the code before.")
         else:
             fields.muted(self._how_it_ran(session, edit))
+            _draw_printed(session, edit)
 
     def _how_it_ran(self, session: Session, edit: CodeEdit) -> str:
         if not edit.enabled:
@@ -170,6 +171,17 @@ class _Draft:
         except EditError as error:
             return error
         return None
+
+
+def _draw_printed(session: Session, edit: CodeEdit) -> None:
+    """What the scripts of the picture printed."""
+    result = session.result
+    if result is None or not result.splats.printed or edit not in result.request.edits.edits:
+        return
+    text = result.splats.printed.rstrip()
+    height = min(imgui.calc_text_size(text).y, fields.em(8)) + fields.em(0.7)
+    flags = imgui.InputTextFlags_.read_only
+    imgui.input_text_multiline("##Printed", text, (fields.FILL, height), flags)
 
 
 def _error_of(session: Session, edit: CodeEdit, draft: _Draft) -> EditError | None:

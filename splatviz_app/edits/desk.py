@@ -21,6 +21,7 @@ class EditDesk:
         self.playing = True
         self.time = 0.0  # seconds
         self.pointed = 0  # key of the edit whose place is to be shown over the picture; 0 for none
+        self._announced: tuple[CodeEdit, ...] = ()
         self._remembered: EditStack = NO_EDITS
 
     def shown(self, stack: EditStack) -> EditStack:
@@ -35,6 +36,15 @@ class EditDesk:
         return tuple(
             edit for edit in stack.edits if isinstance(edit, CodeEdit) and self._waits(edit)
         )
+
+    def take_news(self, stack: EditStack) -> str:
+        """A sentence when scripts begin to wait, once."""
+        before, self._announced = self._announced, self.waiting(stack)
+        new = [edit for edit in self._announced if edit not in before]
+        if not new:
+            return ""
+        scripts = "A script" if len(new) == 1 else f"{len(new)} scripts"
+        return f"{scripts} from elsewhere: nothing of it runs before you agree in the Edit panel."
 
     def moves(self, stack: EditStack) -> bool:
         """Whether the head changes by itself now."""

@@ -24,6 +24,8 @@ class EditedSplats:
     origin: Tensor | None = None
     # Whether a script made splats of its own, so that origins and levels are not known any more.
     is_foreign: bool = False
+    # What its scripts printed.
+    printed: str = ""
 
     @property
     def count(self) -> int:

@@ -49,7 +49,9 @@ class Scale(Edit):
         """Add the factor's logarithm."""
         if self.factor == 1:
             return splats
-        return splats.with_(log_scales=splats.gaussians.log_scales + math.log(self.factor))
+        return splats.with_(
+            log_scales=splats.gaussians.log_scales + math.log(max(self.factor, 1e-6))
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +80,7 @@ class Exposure(Edit):
 
     def apply(self, splats: EditedSplats, context: EditContext) -> EditedSplats:
         """Multiply by 2^stops."""
-        return _recolored(splats, 2**self.stops * torch.eye(3))
+        return _recolored(splats, 2 ** min(max(self.stops, -30), 30) * torch.eye(3))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,7 +151,7 @@ class CropSphere(Edit):
         """Compare the distance."""
         means = splats.gaussians.means
         away = (means - torch.tensor(self.center).to(means)).square().sum(dim=1)
-        return splats.keep((away <= self.radius**2) != self.outside)
+        return splats.keep((away <= self.radius * self.radius) != self.outside)
 
 
 @dataclass(frozen=True, kw_only=True)

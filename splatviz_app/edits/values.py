@@ -5,7 +5,7 @@ from __future__ import annotations
 import colorsys
 import keyword
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -19,6 +19,9 @@ from splatviz_app.edits.splats import EditedSplats
 
 SliderKind = Literal["float", "int", "bool", "color"]
 Repeat = Literal["loop", "ping-pong"]
+
+
+_MOST_PRINTED = 2000  # letters of one script
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,9 @@ class Slider:
             return self.limited(self.value)
         part = self.animation.at(time)
         if self.kind == "color":
-            assert isinstance(self.value, tuple), self.value
-            hue, saturation, brightness = colorsys.rgb_to_hsv(*self.value)
+            color = self.limited(self.value)
+            assert isinstance(color, tuple), color
+            hue, saturation, brightness = colorsys.rgb_to_hsv(*color)
             return colorsys.hsv_to_rgb((hue + part) % 1.0, saturation, brightness)
         return self.limited(self.low + (self.high - self.low) * part)
 
@@ -146,14 +150,28 @@ class CodeEdit(Edit):
         return context.runner.run(lambda: _run(script, splats, context))
 
 
+class Printed:
+    """`print` of a script: keeps the first letters instead of writing them to a terminal."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self.text = ""
+
+    def __call__(self, *values: object, sep: str = " ", end: str = "\n", **_: object) -> None:
+        """Take what is printed."""
+        if len(self.text) < _MOST_PRINTED:
+            self.text = (self.text + sep.join(map(str, values)) + end)[:_MOST_PRINTED]
+
+
 def _run(script: Script, splats: EditedSplats, context: EditContext) -> EditedSplats:
     """Run a script; on the scripts' thread."""
     with torch.no_grad():
-        gs = ScriptSplats(splats)
-        names = names_for(gs, script, splats, context)
-        script.run(names)
+        gs, printed = ScriptSplats(splats), Printed()
+        names = names_for(gs, script, splats, context) | {"print": printed}
         try:
-            return gs.finished()
+            script.run(names)
+            after = gs.finished()
+            return replace(after, printed=after.printed + printed.text) if printed.text else after
         finally:
             names.clear()  # the head must not live on in functions that know their names
 

@@ -224,6 +224,14 @@ def test_a_script_sees_sliders_camera_and_time(run):
     )
 
 
+def test_what_a_script_prints_is_kept_and_not_written_to_a_terminal(run, capsys):
+    after = run("print('count', gs.count, sep=': ')\nprint(slider)\nprint('x' * 9999)")
+
+    assert after.printed.startswith("count: 7\n")
+    assert len(after.printed) <= 2000
+    assert capsys.readouterr().out == ""
+
+
 # ---- the same each time
 
 

@@ -272,6 +272,7 @@ def test_code_from_elsewhere_does_not_run_until_the_user_agrees(shown):
     settle(shown)
 
     assert [edit.code for edit in shown.editing.waiting(shown.edits)] == [code]
+    assert "before you agree" in shown.toast
     assert len(shown.result.request.edits.edits) == 1  # the other one is applied
     assert shown.engine.frames_drawn == drawn + 1
     shown.editing.history.agree(code)

@@ -144,6 +144,13 @@ def test_a_full_tint_gives_shades_of_one_colour(head):
     torch.testing.assert_close(shades[:, 2] * 0.5, shades[:, 1] * 0.9, atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize(
+    "edit", [Scale(factor=0), Scale(factor=-1), Exposure(stops=1e300), CropSphere(radius=1e300)]
+)
+def test_numbers_that_no_control_gives_are_survived(edit, head):
+    assert edited(head, edit).gaussians.is_finite()
+
+
 # ---- deleting
 
 

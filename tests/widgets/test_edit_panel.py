@@ -14,7 +14,15 @@ from renderer.camera import OrbitRig
 from splatviz_app.edits.built_in import BUILT_IN
 from splatviz_app.edits.completion import Completion, complete
 from splatviz_app.edits.stack import KINDS, EditStack
-from splatviz_app.edits.tools import CropBox, CropSphere, Exposure, Hue, Saturation, Scale
+from splatviz_app.edits.tools import (
+    CropBox,
+    CropSphere,
+    DeleteLevels,
+    Exposure,
+    Hue,
+    Saturation,
+    Scale,
+)
 from splatviz_app.edits.values import Animation, CodeEdit, Slider
 from splatviz_app.preferences import Preferences
 from splatviz_app.session import new_session
@@ -229,6 +237,20 @@ def test_the_menu_of_an_edit_duplicates_and_moves(shown):
     assert sum(edit == replace(edit, name="") for edit in shown.edits.edits) == 3
 
 
+def test_levels_are_chosen_one_by_one_and_a_head_from_a_file_has_none(generated, head_ply):
+    sizes = generated.result.splats.level_sizes
+    assert len(sizes) > 1
+    generated.edits = generated.edits.added(DeleteLevels())
+    with at(generated) as hand:
+        hand.click("Level 2")
+        hand.settle()
+        assert generated.edits.edits[0].levels == (1,)
+        assert generated.result.summary.splats == sum(sizes) - sizes[1]
+        opened(generated, head_ply)
+        hand.settle()
+        assert hand.sees("only one level")
+
+
 # ---- a script as it is typed
 
 
@@ -358,6 +380,17 @@ def test_an_endless_script_is_stopped_and_can_be_run_again(shown):
         assert hand.sees("more than 0.3 s")
 
     assert shown.engine.failure is not failure
+
+
+def test_what_a_script_prints_is_shown_below_it(shown):
+    code = "print('splats', gs.count)"
+    shown.editing.history.agree(code)
+    shown.edits = shown.edits.added(CodeEdit(code=code))
+    with at(shown) as hand:
+        hand.settle()
+        assert hand.finds("Printed")
+
+    assert shown.result.splats.printed == "splats 7\n"
 
 
 # ---- the list of words
