@@ -83,14 +83,17 @@ class DirectionsTab:
         listed = [axis for axis in named if word in session.palette.name_of(axis).casefold()]
         draw_tools(self._sliders, session, listed, _at_random)
         imgui.begin_child("##directions", (0, 0))
-        for group in dict.fromkeys(axis.group for axis in listed):
+        colors = {group for group, (label, _) in COLORS.items() if word in label.casefold()}
+        groups = dict.fromkeys(axis.group for axis in named)
+        shown = [g for g in groups if g in colors or any(axis.group == g for axis in listed)]
+        for group in shown:
             fields.section(group)
-            if group in COLORS and word in COLORS[group][0].casefold():
+            if group in colors:
                 self._draw_color(session, group)
             for axis in listed:
                 if axis.group == group:
                     self._rows.draw(session, axis)
-        if not listed:
+        if not shown:
             fields.muted("No direction has that name.")
         fields.section("Files")
         self._draw_files(session)

@@ -297,6 +297,11 @@ def test_directions_stand_under_their_headings(session):
         hand.type("Find", "skin")
         assert not hand.finds("Smile")
         assert hand.finds("Warm skin")
+        hand.type("Find", "skin col")
+        assert hand.finds("Pick skin colour")
+        assert not hand.finds("Warm skin")
+        hand.type("Find", "nothing")
+        assert hand.sees("No direction has that name")
 
 
 def test_random_directions_stay_within_their_ranges(session):
