@@ -37,7 +37,7 @@ def apply_edits(
         if not edit.enabled:
             continue
         try:
-            with _same_random_numbers(gaussians.means.device):
+            with _as_if_alone(gaussians.means.device):
                 splats = edit.apply(splats, context)
         except EditError as error:
             raise error.of(edit.shown_name, edit.key) from error
@@ -45,9 +45,9 @@ def apply_edits(
 
 
 @contextmanager
-def _same_random_numbers(device: torch.device) -> Iterator[None]:
+def _as_if_alone(device: torch.device) -> Iterator[None]:
     """Let torch and NumPy draw the same numbers inside each time, and outside as if nothing had been."""
-    before = np.random.get_state()
+    before, dtype = np.random.get_state(), torch.get_default_dtype()
     index = [device.index or 0] if device.type == "cuda" else []
     with torch.random.fork_rng(index, device_type="cuda"):
         torch.default_generator.manual_seed(0)
@@ -58,3 +58,4 @@ def _same_random_numbers(device: torch.device) -> Iterator[None]:
             yield
         finally:
             np.random.set_state(before)
+            torch.set_default_dtype(dtype)

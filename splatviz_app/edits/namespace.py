@@ -57,6 +57,7 @@ NAMES = {
 
 _MAX_LOGIT = 13.8  # of opacities 0 and 1 as a script may set them: 1e-6 and 1 - 1e-6
 _MIN_SCALE = 1e-9  # world units
+_MAX_LOG_SCALE = 20.0  # natural log of world units
 
 
 class ScriptSplats:
@@ -134,7 +135,13 @@ class ScriptSplats:
             mask: True for those to keep, one for each splat; or their numbers. [N] bool or [M] int
         """
         splats = self.finished()
-        mask = torch.as_tensor(mask, device=splats.gaussians.means.device)
+        try:
+            mask = torch.as_tensor(mask, device=splats.gaussians.means.device)
+        except (TypeError, ValueError, RuntimeError) as error:
+            kind = type(mask).__name__
+            raise EditError(
+                f"keep() needs one true or false for each splat, not {kind}."
+            ) from error
         if mask.dim() == 2 and mask.shape[1] == 1:
             mask = mask[:, 0]
         if mask.dim() != 1 or mask.is_floating_point() or mask.is_complex():
@@ -175,10 +182,11 @@ class ScriptSplats:
         other = next((name for name in RAW if counts[name] != count), None)
         if other is not None:
             raise EditError(
-                f"_xyz has {count:,} splats and {other} has {counts[other]:,} splats; gs.keep(mask) "
+                f"_xyz has {_splats(count)} and {other} has {_splats(counts[other])}; gs.keep(mask) "
                 "changes all of them together."
             )
         for name, tensor in self._own.items():
+            self._check_layout(name, tensor)
             self._check_numbers(name, tensor)
         base = self._splats if count == self._splats.count else self._foreign()
         bases = 1 + self._raw("_features_rest").shape[1]
@@ -192,6 +200,8 @@ class ScriptSplats:
         """The touched tensors, as `Gaussians` names and shapes them."""
         own = {name: tensor.detach() for name, tensor in self._own.items()}
         changed = {_FIELDS[name]: own[name] for name in _FIELDS if name in own}
+        if "log_scales" in changed:  # beyond it the standard deviation itself is no number
+            changed["log_scales"] = changed["log_scales"].clamp(max=_MAX_LOG_SCALE)
         if "_opacity" in own:
             changed["opacity_logits"] = own["_opacity"][:, 0]
         if "_features_dc" in own or "_features_rest" in own:
@@ -277,9 +287,20 @@ class ScriptSplats:
     def _tensor(self, name: str, value: Any) -> Tensor:
         like = self._splats.gaussians.means
         try:
-            return torch.as_tensor(value).to(like)
+            tensor = torch.as_tensor(value)
+            if tensor.is_complex():
+                raise TypeError
+            return tensor.to_dense().to(like)
         except (TypeError, ValueError, RuntimeError) as error:
             raise EditError(f"{name} must be numbers, not {type(value).__name__}.") from error
+
+    def _check_layout(self, name: str, tensor: Tensor) -> None:
+        """Refuse what was turned or flattened in its place."""
+        row = _OUT[name](self._splats.gaussians).shape[1:]
+        is_rest = name == "_features_rest" and tensor.dim() == 3 and tensor.shape[2] == 3
+        if tensor.shape[1:] != row and not is_rest:
+            wanted = ", ".join(["N", *map(str, row)])
+            raise EditError(f"{name} must have the shape [{wanted}], and is {_described(tensor)}.")
 
     def _check_numbers(self, name: str, tensor: Tensor) -> None:
         """Refuse NaN and infinity, but those that were there before."""
@@ -288,9 +309,8 @@ class ScriptSplats:
         bad = int((~tensor.isfinite()).flatten(1).any(1).sum())
         before = _OUT[name](self._splats.gaussians)
         if bad > int((~before.isfinite()).flatten(1).any(1).sum()):
-            splats = "1 splat" if bad == 1 else f"{bad:,} splats"
             raise EditError(
-                f"{name} is not a number for {splats}: look for a division by 0, or a logarithm or "
+                f"{name} is not a number for {_splats(bad)}: look for a division by 0, or a logarithm or "
                 "root of what is negative."
             )
 
@@ -397,6 +417,10 @@ def script_names(
         "np": np,
         "math": math,
     }
+
+
+def _splats(count: int) -> str:
+    return "1 splat" if count == 1 else f"{count:,} splats"
 
 
 def _described(tensor: Tensor) -> str:

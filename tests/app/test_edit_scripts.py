@@ -260,6 +260,19 @@ def test_a_seed_that_a_script_sets_does_not_reach_the_program(run):
     assert np.array_equal(np.random.get_state()[1], before[1])
 
 
+def test_a_number_type_that_a_script_sets_does_not_reach_the_program(run, head):
+    after = run("torch.set_default_dtype(torch.float64)\ngs._xyz = gs._xyz + torch.rand(7, 3)")
+
+    assert torch.get_default_dtype() == torch.float32
+    assert after.gaussians.means.dtype == head.means.dtype
+
+
+def test_splats_larger_than_any_number_are_drawn_as_very_large_ones(run):
+    after = run("gs._scaling = 1e30")
+
+    assert after.gaussians.scales.isfinite().all()
+
+
 def test_a_script_keeps_nothing_for_its_next_run(run):
     run("seen = 1")
 
@@ -279,6 +292,8 @@ def test_a_script_keeps_nothing_for_its_next_run(run):
         ("x = 1\ngs._xyz = torch.zeros(5, 2)", 2, "_xyz has the shape [7, 3]"),
         ("gs.opacities = torch.rand(3)", 1, "opacities has the shape [7]"),
         ("gs._opacity = 'red'", 1, "numbers"),
+        ("gs._xyz = gs._xyz.to(torch.complex64)", 1, "numbers"),
+        ("gs.keep('all')", 1, "true or false"),
         ("gs.colour = 3", 1, "colour"),
         ("gs.colour", 1, "rgb"),
         ("slider.x = 3", 1, "by hand"),
@@ -305,6 +320,8 @@ def test_an_error_names_its_line_and_says_what_is_wrong(run, code, line, words):
 
 def test_what_does_not_fit_together_is_a_sentence(run):
     assert "7 splats" in fails(run, "gs._xyz = gs._xyz[:5]").message
+    assert "1 splat and" in fails(run, "gs._xyz = [[1, 2, 3]]").message
+    assert "_opacity must have the shape [N, 1]" in fails(run, "gs._opacity.squeeze_()").message
     assert "coefficients" in fails(run, "gs._features_rest = torch.zeros(7, 2, 3)").message
 
 
