@@ -5,6 +5,7 @@ from __future__ import annotations
 import colorsys
 import keyword
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
@@ -165,7 +166,10 @@ class Printed:
 
 def _run(script: Script, splats: EditedSplats, context: EditContext) -> EditedSplats:
     """Run a script; on the scripts' thread."""
-    with torch.no_grad():
+    device = splats.gaussians.means.device
+    # What it makes, torch.tensor(…), is made where the head is.
+    there = nullcontext() if device.type == "cpu" else torch.device(device)
+    with torch.no_grad(), there:
         gs, printed = ScriptSplats(splats), Printed()
         names = names_for(gs, script, splats, context) | {"print": printed}
         try:

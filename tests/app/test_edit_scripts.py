@@ -279,6 +279,29 @@ def test_a_script_keeps_nothing_for_its_next_run(run):
     assert "seen" in fails(run, "seen += 1").message
 
 
+@pytest.mark.gpu
+def test_on_a_gpu_a_script_is_the_same_each_time_and_makes_its_tensors_there(run, head):
+    there = head.to("cuda")
+    code = (
+        "gs._xyz += torch.randn(7, 3) + torch.rand_like(gs._xyz)\n"
+        "gs.rgb[gs.levels == 1] = torch.tensor([1.0, 0.0, 0.0])\n"
+        "gs.keep([0, 1, 2, 5])\n"
+        "gs.rgb *= slider.tint\n"
+        "gs.opacities = np.arange(4) / 4\n"
+    )
+    before = torch.cuda.get_rng_state()
+
+    first = run(code, head=there, sliders={"tint": (0.5, 0.5, 0.5)})
+    second = run(code, head=there, sliders={"tint": (0.5, 0.5, 0.5)})
+
+    assert first.gaussians.means.is_cuda
+    assert torch.equal(first.gaussians.means, second.gaussians.means)
+    assert not torch.equal(first.gaussians.means, there.means[[0, 1, 2, 5]])
+    red = dc_to_rgb(first.gaussians.sh[:, 0])[1].tolist()
+    assert red == pytest.approx([0.5, 0.0, 0.0], abs=1e-5)
+    assert torch.equal(torch.cuda.get_rng_state(), before)
+
+
 # ---- errors
 
 
