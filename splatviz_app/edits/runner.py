@@ -20,7 +20,7 @@ from splatviz_app.edits.script import ScriptStopped
 
 T = TypeVar("T")
 
-_PATIENCE = 1.0  # seconds that a script has to end once it was told to
+_PATIENCE = 2.0  # seconds that a script has to end once it was told to
 _PAUSE = 0.01  # seconds between two tellings
 
 
@@ -112,6 +112,7 @@ class _ScriptThread(threading.Thread):
     def __init__(self) -> None:
         super().__init__(name="script", daemon=True)
         self.tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
+        self.stopping: list[bool] = []  # not empty: loops of the script end by themselves
         self.start()
 
     def run(self) -> None:
@@ -123,6 +124,7 @@ class _ScriptThread(threading.Thread):
     def stop(self, task: _Task) -> bool:
         """Raise `ScriptStopped` in the thread until the task has ended; False if that is in vain."""
         begin = time.monotonic()
+        self.stopping.append(True)
         while self.is_alive() and not task.ended.is_set():
             if time.monotonic() - begin > _PATIENCE:
                 return False

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import codeop
+import threading
 import traceback
 import warnings
 from collections.abc import Callable
@@ -19,7 +20,8 @@ from typing import Any, Literal
 from splatviz_app.edits.errors import EditError
 
 _FILE = "<script>"  # the file name of scripts in tracebacks
-_STOP = "__stopped__"  # how the class below is called in a script's names
+# How the class below, and what is true once it is wanted, are called in a script's names.
+_STOP, _WANTED = "__stopped__", "__stopping__"
 
 
 class ScriptStopped(SystemExit):
@@ -93,6 +95,8 @@ def _read(text: str, mode: Literal["exec", "eval"]) -> Script:
             for node in ast.walk(tree):
                 if isinstance(node, ast.Try):
                     _let_stop_through(node)
+                elif isinstance(node, ast.While | ast.For):
+                    _look_whether_to_stop(node)
             code = compile(tree, _FILE, mode, dont_inherit=True)
     except SyntaxError as error:
         raise EditError(_spelled(error), min(error.lineno or 1, text.count("\n") + 1)) from error
@@ -100,8 +104,8 @@ def _read(text: str, mode: Literal["exec", "eval"]) -> Script:
         raise EditError(f"this cannot be read as Python ({error}).", 1) from error
     names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
     stored = {node.id for node in names if isinstance(node.ctx, ast.Store)}
+    loaded = {node.id for node in names if isinstance(node.ctx, ast.Load)} - {_STOP, _WANTED}
     stored |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
-    loaded = {node.id for node in names if isinstance(node.ctx, ast.Load)}
     sliders = {
         node.attr
         for node in ast.walk(tree)
@@ -123,8 +127,22 @@ def _let_stop_through(node: ast.Try) -> None:
     node.handlers.insert(0, handler)
 
 
+def _look_whether_to_stop(node: ast.While | ast.For) -> None:
+    """Begin a loop's body with `if __stopping__: raise __stopped__`: what is raised once may be swallowed."""
+    look = ast.If(
+        test=ast.Name(_WANTED, ast.Load()),
+        body=[ast.Raise(exc=ast.Name(_STOP, ast.Load()))],
+        orelse=[],
+    )
+    for part in ast.walk(look):
+        ast.copy_location(part, node.body[0])
+    node.body.insert(0, look)
+
+
 def _with_stop(namespace: dict[str, Any]) -> dict[str, Any]:
     namespace[_STOP] = ScriptStopped
+    # The thread of scripts has a list that is filled when it is told to stop.
+    namespace[_WANTED] = getattr(threading.current_thread(), "stopping", ())
     return namespace
 
 
