@@ -519,7 +519,7 @@ def test_a_real_mouse_under_a_real_x_server_turns_the_head(red_ply, tmp_path) ->
     try:
         wait(lambda: bool(rig()), "the picture")
         x, y = (str(round(v)) for v in rig()[2:4])
-        ident = xdotool("search", "--name", "^Splathead$").split()[-1]
+        ident = xdotool("search", "--name", "Splathead").split()[-1]
         xdotool("mousemove", "--window", ident, x, y)
         time.sleep(0.3)
         xdotool("mousedown", "1")

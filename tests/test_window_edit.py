@@ -16,6 +16,14 @@ def type_text(hand: Hand, text: str) -> None:
     hand.ctx.yield_(3)
 
 
+def rest(hand: Hand) -> None:
+    """Let the hand rest until what it did is a step of undo, whatever the machine's pace."""
+    session = hand.session
+    session.busy_until = 0.0
+    hand.wait(lambda: session.document == session.history.present, "the step of undo")
+    hand.settle()
+
+
 def test_code_that_is_typed_changes_the_picture(in_window, red_ply, monkeypatch, tmp_path) -> None:  # noqa: F811
     monkeypatch.setenv("SPLATHEAD_CONFIG", str(tmp_path / "config"))
 
@@ -28,7 +36,7 @@ def test_code_that_is_typed_changes_the_picture(in_window, red_ply, monkeypatch,
         hand.click("//Edit/Add edit")
         hand.ctx.yield_(2)
         hand.click("//$FOCUSED/Script##add")
-        hand.ctx.yield_(3)
+        rest(hand)
         # A click into the text gives it the keyboard.
         editor = hand.ctx.window_info("//Edit/##Code 1").window
         hand.ctx.mouse_move_to_pos((editor.pos.x + 120, editor.pos.y + 20))
@@ -36,15 +44,14 @@ def test_code_that_is_typed_changes_the_picture(in_window, red_ply, monkeypatch,
         hand.ctx.yield_(3)
 
         type_text(hand, "gs.rgb *= 0 ")
-        hand.settle()
+        rest(hand)
         assert session.edits.edits[0].code == "gs.rgb *= 0 "
         black = session.result.image
         assert not np.array_equal(black, before)
         assert session.latent.seed == seed  # Space was text, not the next seed
 
         type_text(hand, "+ nothing")
-        session.busy_until = 0.0
-        hand.settle()
+        rest(hand)
         assert "nothing" in session.banner
         assert session.result.image is black
 
