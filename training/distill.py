@@ -35,11 +35,13 @@ from renderer.rasterize import rasterize
 from renderer.spherical_harmonics import rgb_to_dc
 from training.ema import update_ema
 from training.steps import run_transformer_in_bfloat16
+from training.synthetic.cameras import CLOSE_UPS, CameraSettings
 from training.synthetic.head import HeadModel
 from training.synthetic.parameters import ACTIVE, Z_DIM
 from training.synthetic.stream import Batch, HeadSource, StreamSettings, draw_batch
 
 _DETAILS = ("eyes", "catchlights", "mouth", "threads", "glasses")
+_MAY_CHANGE = ("steps", "close_ups")  # when a run goes on
 _LEAST_MATRIX = 32  # rows and columns
 _MOMENTS = (("step", "exp_avg", "exp_avg_sq"), ("momentum_buffer",))  # of Adam, of Muon
 _HELD_OUT_SEED = 7_000_000  # of the latents and cameras that no training sees
@@ -69,6 +71,8 @@ class DistillSettings:
     last_picture: int = 192
     # The share of the steps that sees the larger pictures.
     last_share: float = 0.3
+    # The share of the steps that looks at the face from near.
+    close_ups: float = 0.0
     # Decides all random numbers.
     seed: int = 0
 
@@ -182,8 +186,8 @@ def distill(
 
     Args:
         model: Makes the heads to be learned.
-        settings: How; those of a resumed run must be the same. Only `steps` may be another: the rate
-            follows the new length from there on.
+        settings: How; those of a resumed run must be the same. Only `steps` and `close_ups` may be
+            others: the rate follows the new length from there on.
         folder: state.safetensors, generator.safetensors and log.jsonl lie there afterwards.
 
     Raises:
@@ -211,9 +215,11 @@ def take_step(state: DistillState, model: HeadSource, settings: DistillSettings)
     """Draw heads, compare, and change the weights a little; the loss."""
     late = state.step >= (1 - settings.last_share) * settings.steps
     size = settings.last_picture if late else settings.picture
-    stream = StreamSettings(settings.heads, settings.views, size, settings.seed)
-    batch = draw_batch(model, stream, state.step)
     rng = np.random.RandomState([settings.seed, state.step, 1])
+    is_near = np.random.RandomState([settings.seed, state.step, 2]).random_sample()
+    cameras = CLOSE_UPS if is_near < settings.close_ups else CameraSettings()
+    stream = StreamSettings(settings.heads, settings.views, size, settings.seed, cameras=cameras)
+    batch = draw_batch(model, stream, state.step)
     shape = (settings.heads, settings.views, 3)
     background = torch.from_numpy(rng.random_sample(shape)).float()
     weight = 1 + (settings.detail_weight - 1) * _details(model, batch, size)
@@ -332,8 +338,9 @@ def _resumed(state: DistillState, settings: DistillSettings, folder: Path) -> Di
     try:
         with safetensors.safe_open(path, "pt") as file:
             header = file.metadata() or {}
-            kept = json.loads(header["settings"]) | {"steps": settings.steps}
-            if kept != dataclasses.asdict(settings):
+            wanted = dataclasses.asdict(settings)
+            kept = json.loads(header["settings"])
+            if kept | {name: wanted[name] for name in _MAY_CHANGE} != wanted:
                 raise LoadError(path, "belongs to other settings. Use them, or another folder.")
             state.load({name: file.get_tensor(name) for name in file.keys()}, int(header["step"]))  # noqa: SIM118 - no dict
     except (safetensors.SafetensorError, KeyError, ValueError, RuntimeError) as error:

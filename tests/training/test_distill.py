@@ -140,7 +140,16 @@ def test_the_rate_warms_up_and_ends_at_two_percent():
     assert math.isclose(schedule(500, settings), 0.51, rel_tol=1e-6)
 
 
-def test_a_run_may_be_made_shorter_or_longer_when_it_goes_on(tmp_path):
+def test_a_run_may_go_on_longer_and_from_near(tmp_path):
     run(tmp_path, dataclasses.replace(SETTINGS, steps=2))
-    steps = run(tmp_path, dataclasses.replace(SETTINGS, steps=3))
+    steps = run(tmp_path, dataclasses.replace(SETTINGS, steps=3, close_ups=1.0))
     assert [step.done for step in steps] == [3]
+
+
+def test_close_ups_change_what_is_learned(tmp_path):
+    far, near = tmp_path / "far", tmp_path / "near"
+    losses = [
+        run(folder, dataclasses.replace(SETTINGS, steps=1, close_ups=share))[0].loss
+        for folder, share in ((far, 0.0), (near, 1.0))
+    ]
+    assert losses[0] != losses[1]

@@ -13,7 +13,7 @@ from renderer.camera import GAN_FOCAL, GAN_RADIUS, Camera, look_at
 
 @dataclass(frozen=True)
 class CameraSettings:
-    """The distribution of cameras; all look at the middle of the head's world."""
+    """The distribution of cameras; all look at the same point."""
 
     # Share of the cameras that are near the front; the others stand anywhere around.
     front_share: float = 0.6
@@ -23,10 +23,18 @@ class CameraSettings:
     pitch_spread: float = 0.2
     # The steepest pitch in degrees.
     pitch_limit_deg: float = 30.0
-    # Distance to the middle in world units.
+    # Distance to that point in world units.
     radius: float = GAN_RADIUS
     # Focal length in image heights.
     focal: float = GAN_FOCAL
+    # The point, in world units.
+    target: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+
+# From brows to chin, from the front: for what is small in a whole head.
+CLOSE_UPS = CameraSettings(
+    front_share=1.0, yaw_spread=0.5, focal=2.5 * GAN_FOCAL, target=(0.0, 0.0, 0.2)
+)
 
 
 def draw_cameras(settings: CameraSettings, count: int, rng: np.random.RandomState) -> Camera:
@@ -39,6 +47,7 @@ def draw_cameras(settings: CameraSettings, count: int, rng: np.random.RandomStat
     eye = settings.radius * np.stack(
         [np.cos(pitch) * np.sin(yaw), np.sin(pitch), np.cos(pitch) * np.cos(yaw)], axis=1
     )
-    eyes = torch.from_numpy(eye).float()
-    pose = look_at(eyes, torch.zeros(3), torch.tensor([0.0, 1.0, 0.0]))
+    target = torch.tensor(settings.target)
+    eyes = target + torch.from_numpy(eye).float()
+    pose = look_at(eyes, target, torch.tensor([0.0, 1.0, 0.0]))
     return Camera(pose, torch.full((count,), settings.focal))
