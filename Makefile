@@ -22,7 +22,7 @@ check: ## format, lint, types, import directions
 
 bench: ## the figures of benchmarks/RESULTS.md, measured here
 	@sh setup.sh test
-	@for name in rasterizer generator formats window training demo; do \
+	@for name in rasterizer generator formats window training demo editing; do \
 		echo "== $$name"; $(headless) $(python) -m benchmarks.$$name || exit 1; \
 	done
 

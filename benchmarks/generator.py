@@ -55,10 +55,12 @@ def main() -> None:
     print(json.dumps({name: float(f"{value:.4g}") for name, value in figures.items()}))
 
 
-def random_generator(resolution: int, seed: int = 0) -> CgsGenerator:
+def random_generator(
+    resolution: int, seed: int = 0, *, points: int = 512, width: int = 512
+) -> CgsGenerator:
     """Return a generator with random weights whose heads are opaque and fill the picture."""
     torch.manual_seed(seed)
-    generator = CgsGenerator(CgsConfig.for_resolution(resolution))
+    generator = CgsGenerator(CgsConfig.for_resolution(resolution, points=points, width=width))
     with torch.no_grad():
         for name, parameter in generator.named_parameters():
             if ".ls_" in name:
