@@ -8,7 +8,7 @@ The window is the real one, in memory (EGL). The last line is one JSON object:
     monkey_actions         random actions through the panels
     monkey_errors          those after which the log held a bug, or undo did not lead back to the start
     edit_over_raster       from a changed line of code to the picture of 240k splats, relative to what
-                           rasterizing that picture takes alone; medians, in turns
+                           rasterizing that picture takes alone; in turns, the fastest of each
 
 What the directions that come with the bundled generator change is measured by
 `python -m benchmarks.demo_directions`, which needs the head model.
@@ -57,7 +57,7 @@ from splatviz_app.preferences import Preferences
 from splatviz_app.session import Session, new_session
 
 _SPLATS, _SIDE = 240_000, 512  # of the head whose colour is edited; px
-_TURNS = 15  # of them the first two are not counted
+_TURNS = 32  # of them the first two are not counted
 _FOLDERS = ("SPLATHEAD_CONFIG", "SPLATHEAD_STATE", "XDG_CACHE_HOME")
 
 
@@ -173,9 +173,10 @@ def measure_edit() -> float:
             edited, raster = _take_turns(session)
         finally:
             session.pipeline.scripts.stop()
-    a, b = statistics.median(edited), statistics.median(raster)
-    print(f"edit to picture {1000 * a:.1f} ms, rasterization alone {1000 * b:.1f} ms: medians")
-    return a / b
+    for name, of in (("fastest", min), ("medians", statistics.median)):
+        spent = " and ".join(f"{1000 * of(seconds):.1f} ms" for seconds in (edited, raster))
+        print(f"edit to picture, and rasterization alone: {spent}, {name}")
+    return min(edited) / min(raster)
 
 
 def _take_turns(session: Session) -> tuple[list[float], list[float]]:
@@ -183,7 +184,7 @@ def _take_turns(session: Session) -> tuple[list[float], list[float]]:
     edited, raster = [], []
     session.edits = session.edits.added(CodeEdit())
     for turn in range(_TURNS):
-        code = f"gs.rgb *= {0.95 - 0.01 * turn:.2f}"
+        code = f"gs.rgb *= {0.95 - 0.02 * turn:.2f}"
         session.editing.history.agree(code)
         begin = time.perf_counter()
         session.edits = session.edits.changed(replace(session.edits.edits[0], code=code))  # type: ignore[arg-type]

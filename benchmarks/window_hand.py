@@ -43,12 +43,12 @@ class WindowHand:
             self.ctx.yield_()
 
     def settle(self) -> None:
-        """Wait for the final picture."""
-        self.frames(3)
-        self.wait(lambda: self.session.is_settled, "the final picture")
+        """Rest until the picture is final; what was done before is a step of undo of its own."""
         self.session.busy_until = 0.0
         self.frames(3)
-        self.wait(lambda: self.session.is_settled, "the final picture")
+        self.wait(
+            lambda: self.session.is_settled and not self.session.inertia.moves, "the final picture"
+        )
 
     # ---- items that are known by their path in the test engine
 

@@ -237,8 +237,7 @@ def _shown(hand: WindowHand) -> np.ndarray:
 
 @contextmanager
 def _changes(hand: WindowHand, part: str) -> Iterator[None]:
-    """Make sure that what is done changes a part of the document."""
+    """Wait until what is done has changed a part of the document."""
     before = getattr(hand.session.document, part)
     yield
-    hand.settle()
-    assert getattr(hand.session.document, part) != before, f"{part} is as before: {before}"
+    hand.wait(lambda: getattr(hand.session.document, part) != before, f"a change of {part}")
