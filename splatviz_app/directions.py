@@ -238,4 +238,6 @@ def _left_of(vector: np.ndarray, others: Sequence[np.ndarray], row: int) -> np.n
     basis, sizes, _ = np.linalg.svd(np.stack([other[row] for other in others], axis=1), False)
     basis = basis[:, sizes > 1e-6 * max(sizes[0], 1e-30)]  # others may be parallel to each other
     left = vector - basis @ (basis.T @ vector)
-    return left if np.linalg.norm(left) > _PARALLEL * np.linalg.norm(vector) else np.zeros_like(left)
+    return (
+        left if np.linalg.norm(left) > _PARALLEL * np.linalg.norm(vector) else np.zeros_like(left)
+    )
