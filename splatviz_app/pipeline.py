@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Generic, Literal, TypeVar, get_args
 
@@ -128,6 +128,35 @@ class LastValue(Generic[T]):
         return self._value
 
 
+@dataclass(frozen=True, eq=False)
+class _Activation:
+    """A head, and what it became; edits that only colour it need not repeat the rest."""
+
+    gaussians: Gaussians
+    splat_scale: float
+    device: torch.device
+    active: ActiveSplats
+    summary: SceneSummary
+
+    def recolored(
+        self, gaussians: Gaussians, splat_scale: float, device: torch.device
+    ) -> tuple[ActiveSplats, SceneSummary] | None:
+        """The same splats in other colours; None if anything else may differ, or a row is left out."""
+        old, sh = self.gaussians, gaussians.sh
+        # Edits copy what they write to, so a tensor that is the same object holds the same numbers.
+        is_same = (
+            (splat_scale, device, self.active.dropped) == (self.splat_scale, self.device, 0)
+            and gaussians.means is old.means
+            and gaussians.log_scales is old.log_scales
+            and gaussians.quats is old.quats
+            and gaussians.opacity_logits is old.opacity_logits
+        )
+        if not is_same or not bool(sh.sum().isfinite()):
+            return None
+        active = replace(self.active, sh=sh.to(device, torch.float32))
+        return active, replace(self.summary, sh_degree=gaussians.sh_degree)
+
+
 class Pipeline:
     """The stages in order. Called from one thread at a time."""
 
@@ -143,6 +172,7 @@ class Pipeline:
         self._edited = LastValue(self._edit)
         self._refused: tuple[tuple[Hashable, ...], EditError] | None = None  # key of a failed edit
         self._active = LastValue(self._activate)
+        self._activation: _Activation | None = None  # the newest
         self._highlighted = LastValue(_highlight)
         self.scripts = ScriptRunner()
 
@@ -347,18 +377,23 @@ class Pipeline:
         self, edit_key: tuple[Hashable, ...], splat_scale: float, device: torch.device
     ) -> tuple[ActiveSplats, SceneSummary]:
         gaussians = self._edited(*edit_key).gaussians
-        active = activate(gaussians).to(device)
-        if splat_scale != 1:
-            active.scales.mul_(splat_scale)
-        low, high = _bounds(active.means)
-        summary = SceneSummary(
-            splats=gaussians.count,
-            dropped=active.dropped,
-            sh_degree=gaussians.sh_degree,
-            low=low,
-            high=high,
-        )
-        return active, summary
+        kept = self._activation
+        made = kept.recolored(gaussians, splat_scale, device) if kept is not None else None
+        if made is None:
+            active = activate(gaussians).to(device)
+            if splat_scale != 1:
+                active.scales.mul_(splat_scale)
+            low, high = _bounds(active.means)
+            summary = SceneSummary(
+                splats=gaussians.count,
+                dropped=active.dropped,
+                sh_degree=gaussians.sh_degree,
+                low=low,
+                high=high,
+            )
+            made = active, summary
+        self._activation = _Activation(gaussians, splat_scale, device, *made)
+        return made
 
 
 def compose(rendered: Rendered, view: ViewSettings) -> torch.Tensor:

@@ -13,6 +13,7 @@ import torch
 from renderer.formats.ply import read_ply
 from renderer.rasterize import activate
 from splatviz_app import export
+from splatviz_app import pipeline as pipeline_module
 from splatviz_app.edits.code_history import CodeHistory
 from splatviz_app.edits.desk import EditDesk
 from splatviz_app.edits.errors import EditError
@@ -20,6 +21,7 @@ from splatviz_app.edits.stack import EditStack
 from splatviz_app.edits.tools import DeleteLevels, Exposure, Scale
 from splatviz_app.edits.values import Animation, CodeEdit, Slider
 from splatviz_app.engine import JobState
+from splatviz_app.pipeline import Pipeline
 from splatviz_app.preferences import Preferences
 from splatviz_app.session import new_session
 
@@ -102,6 +104,47 @@ def test_what_does_not_show_draws_nothing(shown):
     settle(shown)
 
     assert shown.engine.frames_drawn == drawn
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        "gs.rgb = 1 - gs.rgb",
+        "gs._xyz[:, 0] += 0.1",
+        "gs._scaling += 0.5",
+        "gs._rotation = gs._rotation.roll(1, 1)",
+        "gs._opacity -= 2",
+        "gs.keep(gs._xyz[:, 1] > 0)",
+    ],
+)
+def test_after_an_edit_of_colour_any_other_gives_the_picture_it_gives_alone(shown, then):
+    script(shown, "gs.rgb *= 0.5")
+    script(shown, then)
+    after = shown.pipeline(shown.request())
+
+    alone = Pipeline(shown.library)(shown.request())
+    assert np.array_equal(after.image, alone.image)
+    assert after.summary == alone.summary
+
+
+def test_an_edit_of_colour_activates_nothing_again(shown, monkeypatch):
+    def refuse(gaussians):
+        raise AssertionError("activated again")
+
+    monkeypatch.setattr(pipeline_module, "activate", refuse)
+    before = shown.result.image
+    script(shown, "gs.rgb *= 0.5")
+    assert shown.engine.failure is None
+    assert not np.array_equal(shown.result.image, before)
+
+
+def test_an_edit_of_colour_at_another_splat_scale_has_that_scale(shown):
+    script(shown, "gs.rgb *= 0.5")
+    shown.view = replace(shown.view, splat_scale=0.5)
+    script(shown, "gs.rgb *= 0.25")
+
+    alone = Pipeline(shown.library)(shown.request())
+    assert np.array_equal(shown.result.image, alone.image)
 
 
 def test_a_slider_moves_what_a_script_does_with_it(shown):
