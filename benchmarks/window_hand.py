@@ -102,11 +102,18 @@ class WindowHand:
         return (rect.min.x + rect.max.x) / 2, (rect.min.y + rect.max.y) / 2
 
 
-def in_window(session: Session, act: Callable[[WindowHand], None]) -> None:
-    """Show a window in memory and act in it; it closes when that is done.
+def drive_window(
+    session: Session, act: Callable[[Any], None], *, raise_crashes: bool = False
+) -> None:
+    """Show a window in memory and let a hand act in it; it closes when that is done.
+
+    Args:
+        session: What the window shows.
+        act: Given ImGui's TestContext, on a second thread in lock-step with the frames.
+        raise_crashes: Whether a panel's mistake ends the window instead of being logged.
 
     Raises:
-        Exception: What `act` or a panel raised.
+        Exception: What `act` raised, or a panel with `raise_crashes`.
     """
     from imgui_bundle import immapp
     from imgui_bundle.immapp import testing
@@ -115,10 +122,11 @@ def in_window(session: Session, act: Callable[[WindowHand], None]) -> None:
     from widgets import window_parts
 
     def test(ctx: Any) -> None:
+        # A busy machine is no hanging hand, which the engine would end after a minute.
         ctx.engine_io.config_watchdog_kill_test = _WATCHDOG
         ctx.engine_io.config_watchdog_warning = _WATCHDOG
         ctx.yield_(4)
-        act(WindowHand(ctx, session))
+        act(ctx)
 
     def loop(parameters: object) -> None:
         testing.run(
@@ -127,8 +135,18 @@ def in_window(session: Session, act: Callable[[WindowHand], None]) -> None:
             add_ons_params=immapp.AddOnsParams(with_implot=True),
         )
 
+    options = WindowOptions(remember=False, raise_crashes=raise_crashes, fps_limit=0)
+    run_window(session, window_parts(), options, loop)
+
+
+def in_window(session: Session, act: Callable[[WindowHand], None]) -> None:
+    """Drive a window that asks for no files and starts no training.
+
+    Raises:
+        Exception: What `act` raised.
+    """
     with _without_dialogs():
-        run_window(session, window_parts(), WindowOptions(remember=False, fps_limit=0), loop)
+        drive_window(session, lambda ctx: act(WindowHand(ctx, session)))
 
 
 def unexpected(entries: list[LogEntry]) -> list[LogEntry]:

@@ -275,9 +275,8 @@ class Session:
         if request is None:
             return self.scene is None or self.scene == self._unopenable
         failed = self.engine.failure is not None
-        if (
-            self.moves_by_itself and frame is not None
-        ):  # no picture is the last: any of its moments will do
+        # Of what moves by itself no picture is the last: any of its moments will do.
+        if self.moves_by_itself and frame is not None:
             return failed or frame.request == replace(
                 request, time=frame.request.time, size=frame.request.size
             )

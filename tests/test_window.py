@@ -97,11 +97,7 @@ def in_window(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., 
         monkeypatch.delenv(name, raising=False)
 
     def run(act: Callable[[Hand], None], *, opened: Path | None = None) -> Session:
-        from imgui_bundle import immapp
-        from imgui_bundle.immapp import testing
-
-        from splatviz_app.window import WindowOptions, run_window
-        from widgets import window_parts
+        from benchmarks.window_hand import drive_window
 
         session = new_session(Preferences(save_folder=str(tmp_path)))
         if opened is not None:
@@ -109,21 +105,12 @@ def in_window(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., 
 
         def test(ctx: object) -> None:
             hand = Hand(ctx, session)
-            ctx.yield_(4)
             if opened is not None:
                 hand.wait(lambda: session.picture is not None, "the first picture")
                 hand.settle()
             act(hand)
 
-        def loop(parameters: object) -> None:
-            testing.run(
-                test_function=test,
-                runner_params=parameters,
-                add_ons_params=immapp.AddOnsParams(with_implot=True),
-            )
-
-        options = WindowOptions(remember=False, raise_crashes=True, fps_limit=0)
-        run_window(session, window_parts(), options, loop)
+        drive_window(session, test, raise_crashes=True)
         return session
 
     return run

@@ -78,7 +78,7 @@ class DistillSettings:
 
     # Learning rate (Adam: mapping network, vectors) after the warm-up; falls like a cosine to 2 %.
     learning_rate: float = 0.003
-    # The same of the matrices of the transformer blocks (Muon, in units of Adam's step size / 0.2).
+    # The same of the matrices of the transformer blocks (Muon): the root mean square of a step is 0.2 of it.
     matrix_rate: float = 0.01
     # Steps of the warm-up.
     warm_up: int = 50

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -223,3 +224,13 @@ def _last_rect() -> tuple[Point, Point]:
 def hold_key(key: imgui.Key, down: bool) -> None:
     """Hold or release a key."""
     imgui.get_io().add_key_event(key, down)
+
+
+def opened(session: Session, path: Path) -> Session:
+    """Let a session open a file and draw it, without a window."""
+    session.open(path)
+    for _ in range(3):
+        session.engine.drain()
+        session.update(0.01)
+    assert session.result is not None, [entry.text for entry in session.log.entries]
+    return session

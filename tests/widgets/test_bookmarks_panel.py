@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from imgui_bundle import imgui
 
 from models.latents import LatentSettings
@@ -14,7 +13,7 @@ from splatviz_app.bookmarks import Bookmark
 from splatviz_app.preferences import Preferences
 from splatviz_app.projects.files import pixels_of
 from splatviz_app.session import new_session
-from tests.widgets.hand import Hand
+from tests.widgets.hand import Hand, opened
 from widgets.bookmarks import BookmarksPanel
 
 A, B = LatentSettings(seed=1, x=0.1), LatentSettings(seed=2, psi=1.0)
@@ -28,26 +27,12 @@ class Polled(BookmarksPanel):
         self.poll(session)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Heads this small are drawn several times faster when no second thread must be waited for."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture
 def session(tmp_path, generator_file):
     """A session with a small generator that saves into the test's folder."""
     session = new_session(Preferences(backend="torch", save_folder=str(tmp_path)))
     session.viewport = (40, 24)
-    session.open(generator_file)
-    for _ in range(3):
-        session.engine.drain()
-        session.update(0.01)
-    assert session.result is not None, [entry.text for entry in session.log.entries]
-    return session
+    return opened(session, generator_file)
 
 
 @pytest.fixture

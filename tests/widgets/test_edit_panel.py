@@ -26,22 +26,13 @@ from splatviz_app.edits.tools import (
 from splatviz_app.edits.values import Animation, CodeEdit, Slider
 from splatviz_app.preferences import Preferences
 from splatviz_app.session import new_session
-from tests.widgets.hand import Hand
+from tests.widgets.hand import Hand, opened
 from widgets.code_editor import CodeEditor
 from widgets.edit import EditPanel
 from widgets.edit_presets import PresetPage
 from widgets.edit_shapes import _box, _project, _sphere
 
 SIZE = (380, 1400)  # px: tall enough that nothing must be scrolled to
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Heads this small are drawn several times faster when no second thread must be waited for."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture
@@ -62,15 +53,6 @@ def shown(session, head_ply):
 @pytest.fixture
 def generated(session, generator_file):
     return opened(session, generator_file)
-
-
-def opened(session, path):
-    session.open(path)
-    for _ in range(3):
-        session.engine.drain()
-        session.update(0.01)
-    assert session.result is not None
-    return session
 
 
 def at(session):

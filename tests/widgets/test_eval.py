@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from imgui_bundle import imgui, implot
 
 from renderer.formats.ply import write_ply
@@ -17,21 +16,12 @@ from splatviz_app.preferences import Preferences
 from splatviz_app.selection import Rectangle, Selection
 from splatviz_app.session import Session, new_session
 from tests.conftest import some_splats
-from tests.widgets.hand import Hand, hold_key
+from tests.widgets.hand import Hand, hold_key, opened
 from widgets import eval_field, selection
 from widgets.eval import EvalPanel
 from widgets.eval_views import part_of
 
 N = 40  # splats: enough to be plotted
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Heads this small are drawn several times faster when no second thread must be waited for."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture
@@ -41,12 +31,7 @@ def session(tmp_path) -> Session:
     write_ply(path, some_splats(N))
     session = new_session(Preferences(backend="torch", pinned=()))
     session.viewport = (40, 24)
-    session.open(path)
-    for _ in range(3):
-        session.engine.drain()
-        session.update(0.01)
-    assert session.result is not None
-    return session
+    return opened(session, path)
 
 
 class EvalHand(Hand):

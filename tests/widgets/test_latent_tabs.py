@@ -18,7 +18,7 @@ from splatviz_app.engine import JobState
 from splatviz_app.preferences import Preferences
 from splatviz_app.session import new_session
 from tests.models.small import small_generator
-from tests.widgets.hand import Hand
+from tests.widgets.hand import Hand, opened
 from widgets.latent import LatentPanel
 
 SIZE = (320, 1400)
@@ -26,14 +26,6 @@ SIZE = (320, 1400)
 
 def drawn(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(autouse=True)
@@ -60,12 +52,7 @@ def session(tmp_path):
         Direction("Warm skin", "Skin", drawn(14, seed=2)),
     ]
     write_directions(shipped_directions(path), directions, weights_hash(generator))
-    session.open(path)
-    for _ in range(3):
-        session.engine.drain()
-        session.update(0.01)
-    assert session.result is not None, [entry.message for entry in session.log.entries]
-    return session
+    return opened(session, path)
 
 
 def tab(session, name, size=SIZE):

@@ -22,7 +22,7 @@ from splatviz_app.pipeline import ViewSettings
 from splatviz_app.preferences import Preferences
 from splatviz_app.scenes import OpenedGenerator, PlyHead
 from splatviz_app.session import new_session
-from tests.widgets.hand import Hand
+from tests.widgets.hand import Hand, opened
 from widgets import load
 from widgets.bookmarks import BookmarksPanel
 from widgets.camera import CameraPanel
@@ -50,15 +50,6 @@ PANELS = (
 HALF_TURN = torch.tensor([1.0, -1.0, -1.0])  # about x: from y up to y down
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Heads this small are drawn several times faster when no second thread must be waited for."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture
 def session(tmp_path):
     """A session with nothing open that saves into the test's folder."""
@@ -79,15 +70,6 @@ def with_ply(session, head_ply):
 def with_generator(session, generator_file):
     """A session that shows a head of a small generator."""
     return opened(session, generator_file)
-
-
-def opened(session, path):
-    session.open(path)
-    for _ in range(3):
-        session.engine.drain()
-        session.update(0.01)
-    assert session.result is not None, [entry.text for entry in session.log.entries]
-    return session
 
 
 # ---- all of them

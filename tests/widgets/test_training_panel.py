@@ -313,12 +313,8 @@ def test_a_run_outlives_the_window_is_found_again_stopped_resumed_and_shown_live
 
 def in_window(session, panel, act, monkeypatch):
     """Let a hand act on the real window, with `panel` as its Training panel."""
-    from imgui_bundle import hello_imgui, imgui, immapp
-    from imgui_bundle.immapp import testing
-
     import widgets.training
-    from splatviz_app.window import WindowOptions, run_window
-    from widgets import window_parts
+    from benchmarks.window_hand import drive_window
 
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
@@ -334,22 +330,10 @@ def in_window(session, panel, act, monkeypatch):
                 ctx.yield_()
                 time.sleep(0.02)  # software OpenGL leaves the run a core
 
-        # A busy machine is no hanging test; `wait` has limits of its own.
-        engine = imgui.test_engine.get_io(hello_imgui.get_imgui_test_engine())
-        engine.config_watchdog_kill_test = 600.0
-        ctx.yield_(4)
         ctx.window_focus("//Training")
         ctx.yield_(4)
         act(ctx, panel, wait)
 
-    def loop(parameters):
-        testing.run(
-            test_function=test,
-            runner_params=parameters,
-            add_ons_params=immapp.AddOnsParams(with_implot=True),
-        )
-
-    options = WindowOptions(remember=False, raise_crashes=True, fps_limit=0)
-    run_window(session, window_parts(), options, loop)
+    drive_window(session, test, raise_crashes=True)
     assert session.banner == ""
     assert all(job.state is not JobState.FAILED for job in session.engine.jobs)
