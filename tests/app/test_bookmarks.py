@@ -33,16 +33,9 @@ from splatviz_app.bookmarks import (
 )
 from splatviz_app.projects.files import thumbnail_of
 from tests.app.test_projects import gradient, new, settle  # noqa: F401 - new is a fixture
+from tests.steps import result_of
 
 HERE = "ab" * 32
-
-
-def finished(work):
-    while True:
-        try:
-            next(work)
-        except StopIteration as stop:
-            return stop.value
 
 
 @pytest.fixture
@@ -126,14 +119,14 @@ def test_slerp_between_parallel_vectors_is_finite_and_of_the_right_length(factor
 def test_at_its_stops_a_route_is_exactly_what_was_kept(session):
     weights = session.opened.fingerprint
     kept = heads(weights)
-    route = finished(find_route(session.pipeline, session.request(), kept, weights))
+    route = result_of(find_route(session.pipeline, session.request(), kept, weights))
     assert [route.at(i) for i in range(len(kept))] == [b.latent for b in kept]
     assert (route.at(-1), route.at(99)) == (kept[0].latent, kept[-1].latent)
 
 
 def test_only_heads_blended_in_z_go_over_z(session):
     weights = session.opened.fingerprint
-    route = finished(find_route(session.pipeline, session.request(), heads(weights), weights))
+    route = result_of(find_route(session.pipeline, session.request(), heads(weights), weights))
     assert [stop.z is not None for stop in route.stops] == [False, True, True, False, False, False]
     assert route.at(1.5).z is not None
     assert route.at(1.5).kept is None
@@ -144,7 +137,7 @@ def test_only_heads_blended_in_z_go_over_z(session):
 def test_between_two_stops_w_is_the_straight_blend(session):
     weights = session.opened.fingerprint
     request, kept = session.request(), heads(weights)
-    route = finished(find_route(session.pipeline, request, kept, weights))
+    route = result_of(find_route(session.pipeline, request, kept, weights))
     for first in (0, 2, 3, 4):
         w = [session.pipeline.w(replace(request, latent=b.latent)) for b in kept[first : first + 2]]
         between = session.pipeline.w(replace(request, latent=route.at(first + 0.25)))
@@ -156,7 +149,7 @@ def test_between_two_stops_w_is_the_straight_blend(session):
 def test_a_blend_in_z_is_the_head_of_the_blended_z(session):
     weights = session.opened.fingerprint
     request, kept = session.request(), heads(weights)
-    route = finished(find_route(session.pipeline, request, kept, weights))
+    route = result_of(find_route(session.pipeline, request, kept, weights))
     z = [session.pipeline.z(replace(request, latent=b.latent))[0].numpy() for b in kept[1:3]]
     between = replace(request, latent=route.at(1.25))
     np.testing.assert_allclose(session.pipeline.z(between)[0], slerp(*z, 0.25), rtol=1e-6)
@@ -190,12 +183,12 @@ def test_what_is_exported_is_imported_again(ending, session, tmp_path):
     weights = session.opened.fingerprint
     kept = heads(weights)
     path = tmp_path / f"heads{ending}"
-    saved = finished(write_bookmarks(session.pipeline, session.request(), kept, path))
-    read = finished(read_bookmarks(saved.path, None, "other"))
+    saved = result_of(write_bookmarks(session.pipeline, session.request(), kept, path))
+    read = result_of(read_bookmarks(saved.path, None, "other"))
     assert read.bookmarks == kept
     assert "6 of another generator" in read.sentence
     assert (
-        finished(read_bookmarks(path, None, weights)).sentence == f"Read 6 heads from {path.name}"
+        result_of(read_bookmarks(path, None, weights)).sentence == f"Read 6 heads from {path.name}"
     )
 
 
@@ -203,7 +196,7 @@ def test_the_npz_holds_the_w_that_other_programs_want(session, tmp_path):
     weights = session.opened.fingerprint
     kept = heads(weights)
     path = tmp_path / "heads.npz"
-    finished(write_bookmarks(session.pipeline, session.request(), kept, path))
+    result_of(write_bookmarks(session.pipeline, session.request(), kept, path))
     with np.load(path, allow_pickle=False) as arrays:
         w, names = arrays["w"], arrays["names"]
     assert list(names) == [b.name for b in kept]
@@ -219,7 +212,7 @@ def test_w_of_another_program_become_heads_of_the_open_generator(shape, session,
     w = np.random.RandomState(0).randn(*shape)
     path = tmp_path / "projected.npz"
     np.savez(path, w=w)
-    read = finished(read_bookmarks(path, generator, weights)).bookmarks
+    read = result_of(read_bookmarks(path, generator, weights)).bookmarks
     assert len(read) == (3 if len(shape) == 3 and shape[0] == 3 else 1)
     assert read[0].name == ("projected" if len(read) == 1 else "projected 1")
     got = session.pipeline.w(replace(session.request(), latent=read[-1].latent))
@@ -230,7 +223,7 @@ def test_w_repeated_for_every_layer_of_another_network_are_taken_once(session, t
     path = tmp_path / "repeated.npz"
     np.savez(path, w=np.random.RandomState(0).randn(1, 1, 14).repeat(18, axis=1))
     generator = session.opened.loaded.generator
-    (bookmark,) = finished(read_bookmarks(path, generator, HERE)).bookmarks
+    (bookmark,) = result_of(read_bookmarks(path, generator, HERE)).bookmarks
     assert bookmark.latent.kept.shape == (1, 14)
 
 
@@ -292,7 +285,7 @@ def test_a_file_that_holds_no_bookmarks_is_refused_with_a_sentence(name, session
         path.write_bytes(content)
     generator = session.opened.loaded.generator
     with pytest.raises(LoadError) as caught:
-        finished(read_bookmarks(path, generator, HERE))
+        result_of(read_bookmarks(path, generator, HERE))
     assert said in str(caught.value)
     assert str(caught.value).startswith(str(path))
 
@@ -301,7 +294,7 @@ def test_bare_w_need_an_open_generator(tmp_path):
     path = tmp_path / "w.npz"
     np.savez(path, w=np.zeros(14))
     with pytest.raises(LoadError, match="open the generator"):
-        finished(read_bookmarks(path, None, ""))
+        result_of(read_bookmarks(path, None, ""))
 
 
 def test_text_and_back_is_the_same():

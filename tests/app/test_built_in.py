@@ -14,6 +14,7 @@ from splatviz_app.projects.files import write_project
 from splatviz_app.projects.loading import MissingModel, OpenedProject, Source, load_project
 from splatviz_app.scenes import Library, scene_for
 from tests.models.small import small_generator
+from tests.steps import result_of
 
 
 @pytest.fixture
@@ -30,19 +31,11 @@ def project(tmp_path, generator_file):
     return path, here
 
 
-def finish(work):
-    while True:
-        try:
-            next(work)
-        except StopIteration as stop:
-            return stop.value
-
-
 def test_the_bundled_generator_is_found_wherever_the_program_lies(project, monkeypatch):
     path, here = project
     monkeypatch.setattr(loading, "BUILT_IN", {"Demo generator": here})
 
-    opened = finish(load_project(Source(path), Library()))
+    opened = result_of(load_project(Source(path), Library()))
 
     assert isinstance(opened, OpenedProject)
     assert opened.content.document.scene == scene_for(here)
@@ -55,4 +48,4 @@ def test_another_bundled_generator_is_not_mistaken_for_it(project, tmp_path, mon
     save_generator(later, small_generator(seed=9))
     monkeypatch.setattr(loading, "BUILT_IN", {"Demo generator": later})
 
-    assert isinstance(finish(load_project(Source(path), Library())), MissingModel)
+    assert isinstance(result_of(load_project(Source(path), Library())), MissingModel)

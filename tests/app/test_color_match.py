@@ -15,6 +15,7 @@ from splatviz_app.color_match import match_color, sliders_of, with_wish
 from splatviz_app.directions import Axis, ColorWish, Mark, Palette, amount_of, moved
 from splatviz_app.pipeline import RenderRequest, ViewSettings
 from splatviz_app.scenes import GanHead
+from tests.steps import steps_and_result
 
 PALETTE = Palette("a" * 64)
 BASE = np.array([0.5, 0.4, 0.3])
@@ -53,12 +54,8 @@ def request(latent=None, **changes):
 def matched(color, latent=None, palette=PALETTE):
     studio = Studio([])
     steps = match_color(studio, request(latent), palette, AXES, ColorWish("Skin", color))
-    reports = []
-    while True:
-        try:
-            reports.append(next(steps))
-        except StopIteration as end:
-            return end.value, studio.requests, reports
+    reports, result = steps_and_result(steps)
+    return result, studio.requests, reports
 
 
 def face_at(*amounts):

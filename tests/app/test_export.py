@@ -22,6 +22,7 @@ from splatviz_app.export import PictureOptions, save_head, save_picture
 from splatviz_app.pipeline import Pipeline, RenderRequest, ViewSettings
 from splatviz_app.scenes import Library, OpenedPly, PlyHead, drawing_device
 from tests.conftest import some_splats
+from tests.steps import result_of
 
 W, H = 36, 20  # px
 SCENE = PlyHead("head.ply")
@@ -41,15 +42,6 @@ def shown():
     return showing(some_splats())
 
 
-def finish(work):
-    """Run a job to its end."""
-    while True:
-        try:
-            next(work)
-        except StopIteration as stop:
-            return stop.value
-
-
 def pixels(path):
     with Image.open(path) as image:
         assert image.format == "PNG"
@@ -60,7 +52,7 @@ def save(shown, path, **options):
     """Save a picture and return its pixels in [0, 1]."""
     pipeline, request = shown
     options = PictureOptions(**({"size": (W, H)} | options))
-    return pixels(finish(save_picture(pipeline, request, path, options)).path)
+    return pixels(result_of(save_picture(pipeline, request, path, options)).path)
 
 
 # ---- pictures
@@ -159,7 +151,7 @@ def test_saving_is_always_exact(shown, tmp_path):
     work = save_picture(
         pipeline, replace(request, precision="fast"), tmp_path / "a.png", PictureOptions((W, H))
     )
-    finish(work)
+    result_of(work)
 
     assert asked == ["float32"]
 
@@ -186,7 +178,7 @@ def test_nothing_is_ever_overwritten(shown, tmp_path):
     pipeline, request = shown
 
     names = [
-        finish(save_picture(pipeline, request, path, PictureOptions((W, H)))).path.name
+        result_of(save_picture(pipeline, request, path, PictureOptions((W, H)))).path.name
         for _ in range(3)
     ]
 
@@ -199,7 +191,7 @@ def test_no_head_is_ever_overwritten(shown, tmp_path):
     path.write_bytes(b"precious")
     pipeline, request = shown
 
-    saved = finish(save_head(pipeline, request, path, "raw"))
+    saved = result_of(save_head(pipeline, request, path, "raw"))
 
     assert saved.path == tmp_path / "head-2.ply"
     assert path.read_bytes() == b"precious"
@@ -214,7 +206,7 @@ def test_a_size_that_no_picture_has_is_a_sentence(shown, tmp_path, size):
     pipeline, request = shown
 
     with pytest.raises(SaveError, match=r"choose 1 to 16384 on each side") as caught:
-        finish(save_picture(pipeline, request, tmp_path / "a.png", PictureOptions(size)))
+        result_of(save_picture(pipeline, request, tmp_path / "a.png", PictureOptions(size)))
 
     assert f"{size[0]} x {size[1]}" in str(caught.value)
     assert os.listdir(tmp_path) == []
@@ -225,7 +217,7 @@ def test_supersampling_counts_towards_the_size(shown, tmp_path):
     options = PictureOptions((MAX_SIDE // 2, 10), supersampling=4)
 
     with pytest.raises(SaveError, match="on each side"):
-        finish(save_picture(pipeline, request, tmp_path / "a.png", options))
+        result_of(save_picture(pipeline, request, tmp_path / "a.png", options))
 
 
 def test_a_picture_beyond_the_memory_is_a_sentence_before_anything_is_drawn(
@@ -252,7 +244,7 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(shown, tmp_path, name):
         save_head(pipeline, request, tmp_path / f"{name}.ply", "raw"),
     ):
         with pytest.raises(SaveError, match="its folder does not exist"):
-            finish(work)
+            result_of(work)
 
     assert os.listdir(tmp_path) == ["file"]
 
@@ -263,7 +255,7 @@ def test_a_write_protected_folder_is_a_sentence(shown, tmp_path):
     tmp_path.chmod(0o500)
 
     with pytest.raises(SaveError, match="not permitted"):
-        finish(save_head(pipeline, request, tmp_path / "a.ply", "raw"))
+        result_of(save_head(pipeline, request, tmp_path / "a.ply", "raw"))
 
 
 def test_a_full_disk_leaves_nothing_behind(shown, tmp_path, monkeypatch):
@@ -278,7 +270,7 @@ def test_a_full_disk_leaves_nothing_behind(shown, tmp_path, monkeypatch):
         save_head(pipeline, request, tmp_path / "a.ply", "raw"),
     ):
         with pytest.raises(SaveError, match="the disk is full"):
-            finish(work)
+            result_of(work)
 
     assert os.listdir(tmp_path) == []
 
@@ -289,7 +281,7 @@ def test_a_head_without_splats_leaves_nothing_behind(tmp_path):
     pipeline, request = showing(head)
 
     with pytest.raises(SaveError, match="no splats are left"):
-        finish(save_head(pipeline, request, tmp_path / "a.ply", "raw"))
+        result_of(save_head(pipeline, request, tmp_path / "a.ply", "raw"))
 
     assert os.listdir(tmp_path) == []
 
@@ -335,7 +327,7 @@ def test_a_saved_head_read_again_is_the_same_picture(tmp_path, profile, bases):
     pipeline, request = showing(some_splats(bases=bases))
     before = pipeline(request).image
 
-    saved = finish(save_head(pipeline, request, tmp_path / "a.ply", profile))
+    saved = result_of(save_head(pipeline, request, tmp_path / "a.ply", profile))
 
     after, _ = showing(read_ply(saved.path))
     np.testing.assert_array_equal(after(request).image, before)
@@ -344,7 +336,7 @@ def test_a_saved_head_read_again_is_the_same_picture(tmp_path, profile, bases):
 def test_a_head_for_unity_has_z_mirrored_in_the_file(shown, tmp_path):
     pipeline, request = shown
 
-    saved = finish(save_head(pipeline, request, tmp_path / "a.ply", "unity"))
+    saved = result_of(save_head(pipeline, request, tmp_path / "a.ply", "unity"))
 
     in_the_file = read_ply(saved.path, frame="")
     expected = some_splats().means * torch.tensor([1.0, 1.0, -1.0])
@@ -356,7 +348,7 @@ def test_the_splat_scale_of_the_view_is_not_saved(tmp_path):
     pipeline, request = showing(some_splats(), ViewSettings(splat_scale=3.0))
     pipeline(request)
 
-    saved = finish(save_head(pipeline, request, tmp_path / "a.ply", "raw"))
+    saved = result_of(save_head(pipeline, request, tmp_path / "a.ply", "raw"))
 
     assert torch.equal(read_ply(saved.path).log_scales, some_splats().log_scales)
 
@@ -366,7 +358,7 @@ def test_broken_splats_are_left_out_and_counted(tmp_path):
     head.means[3] = math.nan
     pipeline, request = showing(head)
 
-    saved = finish(save_head(pipeline, request, tmp_path / "a.ply", "raw"))
+    saved = result_of(save_head(pipeline, request, tmp_path / "a.ply", "raw"))
 
     assert ", 1 broken splat left out" in saved.sentence
     assert read_ply(saved.path).count == 6

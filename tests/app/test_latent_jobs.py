@@ -25,6 +25,7 @@ from splatviz_app.latent_jobs import (
 from splatviz_app.preferences import Preferences
 from splatviz_app.session import new_session
 from tests.models.small import small_generator
+from tests.steps import steps_and_result
 
 
 @pytest.fixture(scope="module")
@@ -50,13 +51,9 @@ def weights(session):
 
 
 def run(work):
-    reports = []
-    while True:
-        try:
-            reports.append(next(work))
-        except StopIteration as end:
-            assert reports
-            return end.value
+    reports, result = steps_and_result(work)
+    assert reports
+    return result
 
 
 def w_of(session, latent):

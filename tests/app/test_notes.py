@@ -19,23 +19,16 @@ from splatviz_app.pipeline import ViewSettings
 from splatviz_app.projects import files
 from splatviz_app.projects.files import ply_comments, read_note
 from tests.app.test_projects import new, said, settle  # noqa: F401 - new is a fixture
+from tests.steps import result_of
 
 OPTIONS = PictureOptions(size=(61, 43), supersampling=2)
-
-
-def finished(work):
-    while True:
-        try:
-            next(work)
-        except StopIteration as stop:
-            return stop.value
 
 
 def picture(session, path):
     """Save what a session shows. Returns the file, and its pixels."""
     note = session.project.note()
     work = save_picture(session.pipeline, session.request(), path, OPTIONS, note)
-    path = finished(work).path
+    path = result_of(work).path
     return path, np.asarray(Image.open(path))
 
 
@@ -128,7 +121,7 @@ def test_a_picture_of_a_generator_that_is_not_here_asks_for_it(artist, new, tmp_
 def test_a_head_s_comments_bring_it_back_as_well(artist, new, tmp_path):  # noqa: F811
     note = artist.project.note()
     work = save_head(artist.pipeline, artist.request(), tmp_path / "h.ply", "raw", note)
-    path = finished(work).path
+    path = result_of(work).path
     assert read_ply(path).count == artist.result.summary.splats
     header = path.read_bytes().split(b"end_header")[0].decode()
     assert max(len(line) for line in header.splitlines()) < 1000

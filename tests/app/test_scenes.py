@@ -24,20 +24,11 @@ from splatviz_app.scenes import (
     title_of,
 )
 from tests.conftest import some_splats
+from tests.steps import steps_and_result
 
 
 def opened(count=7):
     return OpenedPly(some_splats(count))
-
-
-def finish(work):
-    """Run a job to its end; its steps and its result."""
-    steps = []
-    while True:
-        try:
-            steps.append(next(work))
-        except StopIteration as stop:
-            return steps, stop.value
 
 
 @pytest.mark.parametrize(
@@ -101,7 +92,7 @@ def test_the_same_file_is_the_same_scene_until_it_changes(head_ply):
 def test_opening_a_ply_reads_all_its_splats_and_reports_where_it_stands(head_ply, head):
     library, scene = Library(), scene_for(head_ply)
 
-    steps, result = finish(open_scene(scene, library))
+    steps, result = steps_and_result(open_scene(scene, library))
 
     assert result.scene == scene
     assert result.show
@@ -127,7 +118,7 @@ def test_a_frame_that_the_user_chose_counts(head_ply, head):
 def test_opening_a_generator_gives_the_network_and_what_its_file_says(generator_file):
     library, scene = Library(), scene_for(generator_file)
 
-    finish(open_scene(scene, library))
+    steps_and_result(open_scene(scene, library))
 
     found = library.find(scene)
     assert isinstance(found, OpenedGenerator)
@@ -141,7 +132,7 @@ def test_a_missing_file_is_a_sentence_and_leaves_the_library_as_it_was(tmp_path,
     scene = scene_for(tmp_path / name)
 
     with pytest.raises(LoadError, match=name):
-        finish(open_scene(scene, library))
+        steps_and_result(open_scene(scene, library))
 
     assert library.find(scene) is None
 

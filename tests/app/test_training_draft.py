@@ -21,20 +21,13 @@ from splatviz_app.training_draft import (
     setting_help,
 )
 from splatviz_app.training_folder import Machine
+from tests.steps import result_of
 from tests.training.heads import SMALL, write_dataset
 from training.config import PRESETS, TrainingConfig
 from training.data import DiskImages
 
 FOUND = FoundData(("12 pictures",), is_sound=True, resolution=64, has_masks=True, digest="abc")
 DRAFT = Draft(name="first", data="/heads")
-
-
-def result_of(work):
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            return end.value
 
 
 def known(tmp_path, **values):

@@ -17,6 +17,7 @@ from models.pca import (
     write_components,
 )
 from tests.models.small import small_generator
+from tests.steps import steps_and_result
 
 
 @pytest.fixture(scope="module")
@@ -31,12 +32,8 @@ def weights():
 
 def run(steps):
     """What a piece of work returns, and what it reported."""
-    reports = []
-    while True:
-        try:
-            reports.append(next(steps))
-        except StopIteration as end:
-            return end.value, reports
+    reports, result = steps_and_result(steps)
+    return result, reports
 
 
 class Linear:

@@ -13,6 +13,7 @@ from renderer.camera import Camera, OrbitRig
 from renderer.errors import LoadError
 from renderer.rasterize import rasterize
 from tests.conftest import some_splats
+from tests.steps import result_of
 from tests.training.heads import SIDE, PaintedHeads, camera_label, painted, write_dataset
 from training.__main__ import main
 from training.data import (
@@ -32,12 +33,7 @@ def dataset(tmp_path):
 
 
 def report_of(images):
-    steps = check(images)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return end.value
+    return result_of(check(images))
 
 
 def test_pictures_masks_and_cameras_are_read_by_number(dataset):
