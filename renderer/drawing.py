@@ -13,9 +13,8 @@ MAX_ALPHA = 0.99
 MIN_ALPHA = 1 / 255  # fainter contributions are skipped
 MIN_TRANSMITTANCE = 1e-4  # a pixel is finished before the splat that would bring it here
 NEAR = 0.01  # world units; nearer splats are not drawn
-FRUSTUM_MARGIN = (
-    0.15  # of the picture's size: where a splat's local slope is clamped, beyond its edges
-)
+# Of the picture's size: where a splat's local slope is clamped, beyond its edges.
+FRUSTUM_MARGIN = 0.15
 
 
 @dataclass(frozen=True, eq=False)

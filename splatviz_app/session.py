@@ -91,9 +91,8 @@ class Session:
         self.wants_quit = False
         self.opening: Job | None = None
         self._opening_scene: Scene | None = None  # what `opening` opens
-        self._unopenable: Scene | None = (
-            None  # undo went back to it in vain; its picture is not awaited
-        )
+        # Undo went back to it in vain; its picture is not awaited.
+        self._unopenable: Scene | None = None
         self._replaced: set[Job] = set()  # openings that gave way to newer ones
         self._sent: RenderRequest | None = None
         self._full_seconds = 0.0  # what the newest picture of full size took to rasterize

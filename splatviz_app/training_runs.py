@@ -62,13 +62,11 @@ class TrainingRuns:
     def __init__(self, folder: Path, pace: float = 1.0) -> None:
         """Look into `folder` every `pace` seconds, as long as `update` is called."""
         self.folder = folder
-        self.runs: tuple[Run, ...] | None = (
-            None  # alive first, then newest first; None: not known yet
-        )
+        # Alive first, then newest first; None: not known yet.
+        self.runs: tuple[Run, ...] | None = None
         self.damaged: tuple[str, ...] = ()  # sentences about folders that are no intact runs
-        self.gpus: tuple[str, ...] | None = (
-            None  # names in the order of their numbers; None: not known
-        )
+        # Names in the order of their numbers; None: not known.
+        self.gpus: tuple[str, ...] | None = None
         self.why_no_fid = ""  # why FID and KID cannot be measured here
         self._pace, self._looked = pace, -np.inf
         self._readers: dict[Path, RunReader] = {}
