@@ -1,0 +1,199 @@
+"""Which pixels of a crop show the head: a matte, found by one of several methods, mended by strokes.
+
+Every method needs the landmarks; only GrabCut needs nothing that a user may not have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from inversion.errors import InversionError
+from inversion.photo import Stroke
+
+# From the one to prefer: the file's own alpha, MODNet, mediapipe's selfie model, GrabCut.
+MatteMethod = Literal["file", "modnet", "selfie", "grabcut"]
+
+_SIDE = 256  # px at which GrabCut sees the crop
+
+
+def available_methods(has_alpha: bool = False) -> tuple[MatteMethod, ...]:
+    """List what can be used here and now, the best first.
+
+    Args:
+        has_alpha: Whether the picture brings an alpha of its own.
+    """
+    return ("file", "grabcut") if has_alpha else ("grabcut",)
+
+
+def matte(crop: np.ndarray, points: np.ndarray, method: MatteMethod | None = None) -> np.ndarray:
+    """Find the head in a crop.
+
+    Args:
+        crop: Colours, and the picture's own alpha if it has one. [S, S, 3 or 4] uint8
+        points: Eyes, nose, corners of the mouth, in sides of the crop. [5, 2]
+        method: None takes the best there is.
+
+    Returns:
+        1 where the head is, 0 elsewhere, between at its edge. [S, S] float32
+
+    Raises:
+        InversionError: The method cannot be used here, or no head was found.
+    """
+    side = crop.shape[0]
+    assert crop.shape in ((side, side, 3), (side, side, 4)), crop.shape
+    points = np.asarray(points, dtype=np.float64)
+    assert points.shape == (5, 2), points.shape
+    methods = available_methods(crop.shape[2] == 4)
+    method = method or methods[0]
+    if method == "file" and "file" in methods:
+        return crop[..., 3].astype(np.float32) / 255
+    if method == "grabcut":
+        return _from_landmarks(np.ascontiguousarray(crop[..., :3]), points)
+    raise InversionError(f"The matte method “{method}” cannot be used here.")
+
+
+def with_strokes(matte: np.ndarray, strokes: Sequence[Stroke]) -> np.ndarray:
+    """Paint strokes over a matte, one after the other: where they cross, the last one counts.
+
+    Args:
+        matte: In [0, 1]; it is not changed. [S, S] float32
+        strokes: Their edges are smooth over one pixel.
+
+    Returns:
+        [S, S] float32
+    """
+    side = matte.shape[0]
+    assert matte.shape == (side, side), matte.shape
+    result = matte.astype(np.float32)  # a copy
+    for stroke in strokes:
+        # Shapes, not coats of paint: the same stroke twice is the same as once, at its edge too.
+        cover = _cover(stroke, side)
+        result = np.maximum(result, cover) if stroke.adds else np.minimum(result, 1 - cover)
+    return result
+
+
+# ---- strokes
+
+
+def _cover(stroke: Stroke, side: int) -> np.ndarray:
+    """How much of each pixel lies under the brush. [S, S] float32"""
+    cover = np.zeros((side, side), np.float32)
+    path = np.asarray(stroke.path, dtype=np.float64).reshape(-1, 2) * side  # px
+    radius = stroke.radius * side
+    if not len(path) or radius <= 0:
+        return cover
+    ends = path[1:] if len(path) > 1 else path
+    for start, end in zip(path, ends, strict=False):
+        _cover_segment(cover, start, end, radius)
+    return cover
+
+
+def _cover_segment(cover: np.ndarray, start: np.ndarray, end: np.ndarray, radius: float) -> None:
+    """Draw a line with round ends into `cover`, looking only at the pixels that it may reach."""
+    side = cover.shape[0]
+    low = np.clip(np.minimum(start, end) - radius - 1, 0, side).astype(int)
+    high = np.clip(np.ceil(np.maximum(start, end) + radius + 1), 0, side).astype(int)
+    # Pixel centres lie at half integers.
+    x = np.arange(low[0], high[0]) + 0.5 - start[0]
+    y = np.arange(low[1], high[1])[:, None] + 0.5 - start[1]
+    along = end - start
+    length = float(along @ along)
+    share = np.clip((x * along[0] + y * along[1]) / length, 0, 1) if length > 0 else 0.0
+    distance = np.hypot(x - share * along[0], y - share * along[1])
+    here = cover[low[1] : high[1], low[0] : high[0]]
+    np.maximum(here, np.clip(radius + 0.5 - distance, 0, 1), out=here, casting="same_kind")
+
+
+# ---- GrabCut seeded by landmarks
+
+
+def _from_landmarks(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Cut the head out by GrabCut, told by the landmarks where a head and its background surely are."""
+    side = crop.shape[0]
+    small = cv2.resize(crop, (_SIDE, _SIDE), interpolation=_filter(side, _SIDE))
+    labels = _seeds(points * _SIDE)
+    cut = _grabcut(small, labels, rounds=5)
+    return _finished(cut, points[:2].mean(0), side)
+
+
+def _seeds(points: np.ndarray) -> np.ndarray:
+    """Say of each pixel what it surely or probably is, as GrabCut's labels.
+
+    A head hangs on its eyes: places are measured from the middle between them, `u` down the face
+    and `v` across, in units of the larger of the eyes' distance and of the eyes' to the mouth.
+
+    Args:
+        points: In px of a picture of side `_SIDE`. [5, 2]
+
+    Returns:
+        [_SIDE, _SIDE] uint8
+    """
+    eyes, mouth = points[:2].mean(0), points[3:].mean(0)
+    down = mouth - eyes
+    unit = max(float(np.hypot(*down)), 0.9 * float(np.hypot(*(points[1] - points[0]))))
+    if unit < 1:
+        raise InversionError(
+            "The landmarks of the face lie on one another. Set the eyes and the mouth by hand."
+        )
+    down = down / max(float(np.hypot(*down)), 1e-6)
+    place = np.stack(np.meshgrid(*[np.arange(_SIDE) + 0.5] * 2), axis=-1) - eyes
+    u = place @ down / unit
+    v = np.abs(place @ np.array([-down[1], down[0]])) / unit
+
+    def oval(across: float, along: float) -> np.ndarray:
+        return (v / across) ** 2 + ((u - 0.1) / along) ** 2 < 1
+
+    labels = np.full(u.shape, cv2.GC_PR_BGD, np.uint8)
+    labels[(u < 0.9) & ~oval(2.5, 2.6)] = cv2.GC_BGD
+    shoulders = (u > 1.3) & (v < 1.3 + 1.35 * np.maximum(u - 1.5, 0))
+    labels[oval(1.75, 2.1) | shoulders] = cv2.GC_PR_FGD
+    neck = (u > 1) & (v < 0.55 + 0.8 * np.maximum(u - 2.1, 0))
+    labels[oval(0.92, 1.42) | neck] = cv2.GC_FGD
+    return labels
+
+
+def _grabcut(picture: np.ndarray, labels: np.ndarray, rounds: int) -> np.ndarray:
+    """Let GrabCut move the border between the seeds; the same each time. [S, S] bool"""
+    labels = labels.copy()
+    sure = {int(label) for label in np.unique(labels)}
+    if not ({cv2.GC_FGD, cv2.GC_PR_FGD} & sure and {cv2.GC_BGD, cv2.GC_PR_BGD} & sure):
+        return (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)  # nothing to divide
+    cv2.setRNGSeed(0)  # its mixtures of Gaussians begin at random
+    models = np.zeros((1, 65)), np.zeros((1, 65))
+    cv2.grabCut(picture, labels, (0, 0, 1, 1), *models, rounds, cv2.GC_INIT_WITH_MASK)
+    return (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
+
+
+def _finished(cut: np.ndarray, eyes: np.ndarray, side: int) -> np.ndarray:
+    """Keep the piece with the eyes, fill its small holes, smooth its edge, bring it to the crop's size.
+
+    Args:
+        cut: [s, s] bool
+        eyes: The middle between them, in sides of the crop. [2]
+        side: Of the crop, px.
+    """
+    small = cut.shape[0]
+    mask = cv2.morphologyEx(cut.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    _, pieces = cv2.connectedComponents(mask)
+    column, row = np.clip(eyes * small, 0, small - 1).astype(int)
+    if not pieces[row, column]:
+        raise InversionError(
+            "No head was found around the landmarks. Move the eyes and the mouth onto the face, or "
+            "paint the matte by hand."
+        )
+    mask = (pieces == pieces[row, column]).astype(np.uint8)
+    _, holes, facts, _ = cv2.connectedComponentsWithStats(1 - mask, connectivity=4)
+    inside = facts[:, cv2.CC_STAT_AREA] < 0.02 * small**2
+    inside[0] = False  # label 0 is the mask itself
+    mask[inside[holes]] = 1
+    soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), small / 256)
+    return np.clip(cv2.resize(soft, (side, side), interpolation=_filter(small, side)), 0, 1)
+
+
+def _filter(before: int, after: int) -> int:
+    """The right interpolation from one side in px to another."""
+    return cv2.INTER_AREA if after < before else cv2.INTER_LINEAR
