@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from splatviz_app.engine import Progress, Step
+from splatviz_app.setting_help import comments_of
 from splatviz_app.training_folder import Machine
 from splatviz_app.training_runs import Plan
 from training.config import PRESETS, PresetName, TrainingConfig, TrainingError
@@ -207,22 +206,9 @@ def look_at_start(path: Path) -> Generator[Progress, None, int]:
     return resolution_of(path)
 
 
-@cache
-def setting_help() -> dict[str, str]:
-    """What each setting means: the comments above the fields, which are the command line's help too."""
-    said: list[str] = []
-    found: dict[str, str] = {}
-    names = {entry.name for entry in dataclasses.fields(TrainingConfig)}
-    for line in inspect.getsource(TrainingConfig).splitlines():
-        line = line.strip()
-        if line.startswith("#"):
-            said.append(line.lstrip("# "))
-        else:
-            name = line.partition(":")[0]
-            if name in names and said:
-                found[name] = " ".join(said)
-            said = []
-    return found
+def setting_help() -> Mapping[str, str]:
+    """What each setting means."""
+    return comments_of(TrainingConfig)
 
 
 # ---- inside

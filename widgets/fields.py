@@ -166,7 +166,7 @@ def drag(number: Number, value: float) -> float:
     )
     tooltip(f"{number.help}\nDrag, or double-click to type.")
     value = number.limited(new) if changed else value
-    return _resettable(number.label, value, number.default, number.format)
+    return resettable(number.label, value, number.default, number.format)
 
 
 def slider(number: Number, value: float) -> float:
@@ -178,7 +178,7 @@ def slider(number: Number, value: float) -> float:
     )
     tooltip(f"{number.help}\nCtrl+click to type.")
     value = number.limited(new) if changed else value
-    return _resettable(number.label, value, number.default, number.format)
+    return resettable(number.label, value, number.default, number.format)
 
 
 def vector(number: Number, value: Vector) -> Vector:
@@ -199,7 +199,7 @@ def whole(number: Number, value: int, step: int = 1) -> int:
     changed, new = imgui.input_int(f"##{number.label}", min(value, _INT_MAX), step, 10 * step)
     tooltip(number.help)
     value = int(min(max(new, number.low), number.high)) if changed else value
-    return _resettable(number.label, value, int(number.default))
+    return resettable(number.label, value, int(number.default))
 
 
 def typed(number: Number, value: float) -> float:
@@ -208,7 +208,7 @@ def typed(number: Number, value: float) -> float:
     changed, new = imgui.input_double(f"##{number.label}", value, 0.0, 0.0, number.format)
     tooltip(number.help)
     value = number.limited(new) if changed else value
-    return _resettable(number.label, value, number.default, number.format)
+    return resettable(number.label, value, number.default, number.format)
 
 
 def check(name: str, help: str, value: bool, default: bool = False) -> bool:
@@ -216,7 +216,7 @@ def check(name: str, help: str, value: bool, default: bool = False) -> bool:
     label(name)
     _, value = imgui.checkbox(f"##{name}", value)
     tooltip(help)
-    return _resettable(name, value, default)
+    return resettable(name, value, default)
 
 
 def text(name: str, help: str, value: str, hint: str = "") -> str:
@@ -232,7 +232,7 @@ def color(name: str, help: str, value: Color, default: Color) -> Color:
     label(name)
     changed, new = imgui.color_edit3(f"##{name}", list(value))
     tooltip(help)
-    return _resettable(name, (new[0], new[1], new[2]) if changed else value, default)
+    return resettable(name, (new[0], new[1], new[2]) if changed else value, default)
 
 
 def combo(
@@ -257,7 +257,7 @@ def combo(
     opened = imgui.begin_combo(f"##{name}", options.get(value, str(value)))
     tooltip(help)
     if not opened:
-        return _resettable(name, value, next(iter(options)) if default is None else default)
+        return resettable(name, value, next(iter(options)) if default is None else default)
     for option, shown in options.items():
         why = (whys or {}).get(option, "")
         with unless(why[1:].strip() if why.startswith("-") else ""):
@@ -290,7 +290,7 @@ def segmented(
         imgui.pop_style_color()
         tooltip(help)
     imgui.end_group()
-    return _resettable(name, chosen, next(iter(options)) if default is None else default)
+    return resettable(name, chosen, next(iter(options)) if default is None else default)
 
 
 def button(name: str, help: str = "", width: float = FILL, height: float = 0.0) -> bool:
@@ -354,6 +354,17 @@ def empty(headline: str, advice: str) -> None:
     muted(advice)
 
 
+def resettable(name: str, value: T, default: T, format: str = "") -> T:
+    """Offer the default on a right click on the last item."""
+    if not imgui.begin_popup_context_item(f"reset {name}"):
+        return value
+    shown = f" to {format % default}" if format else ""
+    if imgui.menu_item(f"Reset{shown}##{name}", "", False, value != default)[0]:
+        value = default
+    imgui.end_popup()
+    return value
+
+
 def _left_column(text: str) -> None:
     """Write a label, cut off where the right column begins, and go there."""
     left, corner = imgui.get_cursor_pos_x(), imgui.get_cursor_screen_pos()
@@ -376,15 +387,4 @@ def _several(number: Number, value: tuple[float, ...]) -> tuple[float, ...]:
             old if abs(old - now) <= 1e-6 * abs(old) else number.limited(now)
             for old, now in zip(value, new, strict=True)
         )
-    return _resettable(number.label, value, (number.default,) * len(value))
-
-
-def _resettable(name: str, value: T, default: T, format: str = "") -> T:
-    """Offer the default on a right click on the last item."""
-    if not imgui.begin_popup_context_item(f"reset {name}"):
-        return value
-    shown = f" to {format % default}" if format else ""
-    if imgui.menu_item(f"Reset{shown}##{name}", "", False, value != default)[0]:
-        value = default
-    imgui.end_popup()
-    return value
+    return resettable(number.label, value, (number.default,) * len(value))
