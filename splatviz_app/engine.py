@@ -70,7 +70,7 @@ class JobState(enum.Enum):
 
 @dataclass(eq=False)
 class Job:
-    """Long work. Written by the engine thread only, but for the wish to cancel; read by anyone."""
+    """Long work. Written by the engine thread only, but for wishes to cancel or pause; read by anyone."""
 
     title: str
     work: Work
@@ -80,8 +80,13 @@ class Job:
     error: BaseException | None = None
     details: str = ""  # the traceback of `error`, for the log
     started: float = 0.0  # time.monotonic() seconds
-    seconds: float = 0.0  # spent so far, from its start
+    seconds: float = 0.0  # spent so far, from its start, without its pauses
     wants_cancel: bool = field(default=False, repr=False)
+    is_paused: bool = field(default=False, repr=False)  # the engine takes no step of it
+    # Lets a sleeping engine look again.
+    nudge: Callable[[], None] = field(default=lambda: None, repr=False)
+    _rested: float = field(default=0.0, repr=False)  # seconds of its pauses that are over
+    _paused_at: float = field(default=0.0, repr=False)  # time.monotonic() seconds
 
     @property
     def fraction(self) -> float:
@@ -100,6 +105,25 @@ class Job:
     def cancel(self) -> None:
         """Ask the engine to close the work at its next step. May be called from any thread."""
         self.wants_cancel = True
+        self.nudge()
+
+    def pause(self) -> None:
+        """Let the engine rest after the step at hand; frames and other jobs go on. For one thread."""
+        if not self.is_paused and not self.state.is_over:
+            self.is_paused, self._paused_at = True, time.monotonic()
+
+    def resume(self) -> None:
+        """Go on where it was paused; for the thread that paused it."""
+        if self.is_paused:
+            if self.started:  # else it waited all along, which counts for nothing either way
+                self._rested += time.monotonic() - max(self._paused_at, self.started)
+            self.is_paused = False
+            self.nudge()
+
+    @property
+    def can_advance(self) -> bool:
+        """Whether the engine has anything to do for it now."""
+        return self.wants_cancel or not self.is_paused
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +171,7 @@ class Engine(Generic[Request, Result]):
 
     def start_job(self, title: str, work: Work) -> Job:
         """Queue long work; the engine steps it whenever no picture is asked for."""
-        job = Job(title, work)
+        job = Job(title, work, nudge=self._nudge)
         with self._signal:
             self._jobs.append(job)
             self._signal.notify()
@@ -179,9 +203,10 @@ class Engine(Generic[Request, Result]):
         with self._signal:
             request, self._pending = self._pending, None
             self._drawing = request is not None
-            # The oldest; but one that waits and is not wanted any more need not wait for its end.
-            unwanted = (job for job in self._jobs if job.wants_cancel)
-            job = next(unwanted, self._jobs[0] if self._jobs else None)
+            # The oldest that is not paused; but one that is not wanted any more need not wait for it.
+            able = [job for job in self._jobs if job.can_advance]
+            unwanted = (job for job in able if job.wants_cancel)
+            job = next(unwanted, able[0] if able else None)
         if request is not None:
             self._draw(request)
         elif job is not None:
@@ -216,7 +241,7 @@ class Engine(Generic[Request, Result]):
             job.result, job.state = stop.value, JobState.DONE
         except Exception as error:
             job.error, job.details, job.state = error, traceback.format_exc(), JobState.FAILED
-        job.seconds = time.monotonic() - job.started
+        job.seconds = time.monotonic() - job.started - job._rested
         if job.state.is_over:
             with self._signal:
                 self._jobs.remove(job)
@@ -257,10 +282,16 @@ class Engine(Generic[Request, Result]):
             if self.step():
                 continue
             with self._signal:
-                self._signal.wait_for(
-                    lambda: self._stopping or self._pending is not None or bool(self._jobs)
-                )
+                self._signal.wait_for(self._has_work)
         self._close_jobs()
+
+    def _has_work(self) -> bool:
+        able = any(job.can_advance for job in self._jobs)
+        return self._stopping or self._pending is not None or able
+
+    def _nudge(self) -> None:
+        with self._signal:
+            self._signal.notify()
 
     def _close_jobs(self) -> None:
         # On the thread that stepped them: a generator cannot be closed while another runs it.

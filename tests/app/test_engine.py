@@ -484,3 +484,85 @@ def test_stopping_twice_or_before_starting_is_harmless():
     engine.stop()
 
     assert engine.jobs == ()
+
+
+# ---- pausing
+
+
+def test_a_paused_job_rests_while_frames_and_other_jobs_go_on(engine, drawn):
+    diary, other = [], []
+    paused = engine.start_job("long", counting(5, diary))
+    engine.step()
+    paused.pause()
+    following = engine.start_job("short", counting(2, other))
+    engine.submit("a")
+
+    engine.drain()
+
+    assert drawn == ["a"]
+    assert following.state is JobState.DONE
+    assert diary == [0]
+    assert paused.state is JobState.RUNNING
+    assert engine.jobs == (paused,)
+    paused.resume()
+    engine.drain()
+    assert diary == [0, 1, 2, 3, 4, "cleaned up"]
+    assert paused.state is JobState.DONE
+
+
+def test_a_paused_job_can_be_cancelled(engine):
+    diary = []
+    job = engine.start_job("long", counting(5, diary))
+    engine.step()
+    job.pause()
+
+    job.cancel()
+    engine.drain()
+
+    assert job.state is JobState.CANCELLED
+    assert diary == [0, "cleaned up"]
+
+
+def test_a_pause_does_not_count_as_time_spent(engine, monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr("splatviz_app.engine.time.monotonic", lambda: clock[0])
+
+    def ticking():
+        for done in range(4):
+            clock[0] += 1.0
+            yield Step(done + 1, 4, "")
+
+    job = engine.start_job("long", ticking())
+    engine.step()
+    engine.step()
+    job.pause()
+    clock[0] += 3600.0
+    job.resume()
+    engine.step()
+
+    assert job.seconds == 3.0
+    assert job.seconds_left == pytest.approx(1.0)
+
+
+def test_the_engines_thread_sleeps_while_its_only_job_is_paused_and_wakes_when_it_goes_on(engine):
+    moments = {"begun": threading.Event(), "go": threading.Event(), "ended": threading.Event()}
+
+    def work():
+        moments["begun"].set()
+        moments["go"].wait(LONG)
+        yield Step(1, 2, "")
+        moments["ended"].set()
+
+    job = engine.start_job("long", work())
+    engine.start()
+    assert moments["begun"].wait(LONG)
+    job.pause()
+    moments["go"].set()
+    engine.submit("a picture drawn while it rests")
+    while engine.is_drawing or engine.frame is None:
+        threading.Event().wait(0.001)
+    assert not moments["ended"].is_set()
+
+    job.resume()
+
+    assert moments["ended"].wait(LONG)
