@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -32,6 +32,12 @@ class Alignment:
     roll: float = 0.0
     # How badly the landmarks fit a head in this pose: squared, in units of their usual noise.
     cost: float = 0.0
+    # Which square it is.
+    recipe: CropRecipe = "ffhqc"
+
+    def turned_to(self, angle: float) -> Alignment:
+        """Turn the square in the photo by hand: the head stays, so its roll in the square makes up."""
+        return replace(self, angle=angle, roll=self.roll + self.angle - angle)
 
     def camera(self) -> Camera:
         """The camera, at the GAN's radius and focal length, looking at the origin. float32"""
