@@ -90,6 +90,11 @@ FOREIGN = {
     # What a package may know besides Python, itself and what lies below it.
     "renderer": {"torch", "numpy", "numba", "llvmlite", "cmap", "gsplat", "platformdirs"},
     "models": {"torch", "numpy", "safetensors", "tyro"},
+    "inversion": {
+        *("torch", "numpy", "safetensors", "tyro", "tqdm", "platformdirs"),
+        *("cv2", "PIL", "pillow_heif", "mediapipe"),
+        *("torchvision", "facenet_pytorch", "lpips"),
+    },
     "widgets": {"imgui_bundle", "numpy", "psutil"},
 }
 
@@ -147,8 +152,9 @@ def test_no_file_is_ever_unpickled():
             ast.unparse(k.value) for k in weights_only
         ] == ["True"]
 
-    assert breaking(ALL, unpickles, doors=["training/inception.py"]) == []
-    assert using_door("training/inception.py", checks_first)
+    doors = ["training/inception.py", "inversion/weights.py"]
+    assert breaking(ALL, unpickles, doors) == []
+    assert all(using_door(door, checks_first) for door in doors)
 
 
 def test_only_the_inert_reader_knows_the_opcodes_of_pickles():
@@ -180,6 +186,34 @@ def test_gpu_libraries_stay_in_the_backends():
     files = [path for path in ALL if not path.name.endswith("_backend.py")]
     assert breaking(files, uses) == []
     assert using_door("renderer/gsplat_backend.py", uses)
+
+
+def test_only_inversion_knows_the_libraries_of_faces():
+    libraries = {"facenet_pytorch", "lpips", "torchvision", "mediapipe", "pillow_heif"}
+    files = [path for path in ALL if path.parent != ROOT / "inversion"]
+
+    assert breaking(files, lambda tree: libraries & imported_tops(tree)) == []
+
+
+def test_opencv_is_known_only_where_photos_are():
+    homes = (ROOT / "inversion", ROOT / "splatviz_app" / "inversion")
+    files = [path for path in ALL if path.parent not in homes]
+
+    assert breaking(files, lambda tree: "cv2" in imported_tops(tree)) == []
+
+
+def test_torchvision_is_imported_through_the_file_that_makes_it_work():
+    def uses(tree):
+        return "torchvision" in imported_tops(tree)
+
+    def forgets(tree):
+        """Whether a library on top of torchvision is imported without making that work first."""
+        above = {"facenet_pytorch", "lpips"} & imported_tops(tree)
+        return above and "ensure_torchvision" not in bare_names(tree)
+
+    assert breaking(ALL, uses, doors=["inversion/torchvision_ops.py"]) == []
+    assert using_door("inversion/torchvision_ops.py", uses)
+    assert breaking(ALL, forgets) == []
 
 
 def test_few_files_ask_whether_there_is_a_gpu():
@@ -251,6 +285,7 @@ def test_every_module_but_the_windows_loads_without_a_screen_a_gpu_or_their_libr
         and "cpu_kernels" not in path.parts
     ]
     heavy = ("imgui_bundle", "OpenGL", "glfw", "numba", "gsplat", "cmap", "matplotlib")
+    heavy += ("torchvision", "facenet_pytorch", "lpips", "mediapipe", "pillow_heif")
 
     code = f"import sys, {', '.join(modules)}\n"
     code += f"print([name for name in {heavy!r} if name in sys.modules])"
