@@ -13,6 +13,16 @@ from renderer.camera import Camera
 
 
 @dataclass(frozen=True)
+class Step:
+    """Where long work stands: reading and preparing photos, fetching weights."""
+
+    done: int
+    # 0 if it is not known.
+    total: int
+    message: str
+
+
+@dataclass(frozen=True)
 class LossValues:
     """The loss of a step and its parts before weighting; None for a part that is not measured."""
 
