@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,6 +17,28 @@ class LossWeights:
     mse: float = 0.01
     # How different the pictures look (LPIPS, or the stand-in that needs no weights).
     perceptual: float = 1.0
+
+    def towards(self, last: LossWeights, progress: float) -> LossWeights:
+        """Go from these (0) to the last ones (1)."""
+
+        def between(first: float, then: float) -> float:
+            return (1 - progress) * first + progress * then
+
+        return LossWeights(
+            between(self.identity, last.identity),
+            between(self.mse, last.mse),
+            between(self.perceptual, last.perceptual),
+        )
+
+
+WARM_UP = 0.05  # of the steps, in which the learning rate rises from 0
+NOISY = 0.4  # of the steps, in which w is disturbed, less and less
+
+
+def learning_rate_at(progress: float, first: float, last: float) -> float:
+    """Rise in a line while warming up, then go from the first to the last by equal ratios."""
+    warm = min(1.0, (progress + 0.5 * WARM_UP) / WARM_UP)
+    return warm * math.exp((1 - progress) * math.log(first) + progress * math.log(last))
 
 
 @dataclass(frozen=True)
@@ -44,6 +67,8 @@ class ProjectorSettings:
     refine_cameras: bool = True
     # How strongly w is disturbed in the first part of the steps, in standard deviations of W.
     noise: float = 0.05
+    # How strongly w is drawn to where most heads are; what no photo shows depends on it.
+    prior: float = 0.01
     # Stop after so many steps without a better picture; 0 never.
     patience: int = 60
     # Decides all random numbers.

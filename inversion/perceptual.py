@@ -1,0 +1,115 @@
+"""How different two pictures look: by a measure that needs no weights, or by LPIPS.
+
+Both compare what `features` makes of a picture, so that a target's are computed once.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+SCALES = 4  # of the weight-free measure: full size, a half, a quarter, an eighth
+_LEAST_SIDE = 8  # px; smaller pictures are not compared
+_WINDOW = 7  # px of the neighbourhoods whose structure is compared
+_SIGMA = 1.5  # px
+_C1, _C2 = 0.01**2, 0.03**2  # of SSIM (Wang et al. 2004), for a range of 1
+_RED, _GREEN, _BLUE = 0.299, 0.587, 0.114
+
+
+class Perceptual(Protocol):
+    """A measure of how different pictures look."""
+
+    @property
+    def describe(self) -> str:
+        """What it is, as a part of a sentence."""
+        ...
+
+    @property
+    def is_lpips(self) -> bool:
+        """Whether its numbers are LPIPS, to be compared with those of papers."""
+        ...
+
+    def features(self, pictures: Tensor) -> tuple[Tensor, ...]:
+        """What is compared of pictures in [0, 1]. [V, 3, S, S] -> tensors [V, …]"""
+        ...
+
+    def distance(self, features: tuple[Tensor, ...], target: tuple[Tensor, ...]) -> Tensor:
+        """0 for the same. Both as `features` makes them. [V]"""
+        ...
+
+
+class StructuralDistance:
+    """Without weights: colours, slopes and structure at several sizes.
+
+    Of pictures x and y at the sizes s = 1, 1/2, 1/4, 1/8 (shrunk by averaging) it is the mean over s of
+
+        mean |x - y|  +  mean |dx - dy|  +  (1 - mean SSIM(x, y)) / 4
+
+    where dx are the differences of neighbouring pixels to the right and down, and SSIM (Wang et al.
+    2004) compares means, variances and covariance of luminance in Gaussian neighbourhoods of 7 px.
+
+    Its limits: it knows nothing of faces. It asks that structures lie in the same place, so a photo
+    that the generator cannot show in place (stray hair, a collar) keeps pulling at the head, which
+    LPIPS would pass over. Its numbers are no LPIPS.
+    """
+
+    is_lpips = False
+    describe = "a structural distance without weights (colours, slopes and SSIM at four sizes)"
+
+    def features(self, pictures: Tensor) -> tuple[Tensor, ...]:
+        """For each size: the picture [V, 3, s, s], and mean and variance of its luminance."""
+        found: list[Tensor] = []
+        kernel = _gaussian(pictures)
+        for level in range(SCALES):
+            if level and pictures.shape[-1] < 2 * _LEAST_SIDE:
+                break
+            if level:
+                pictures = F.avg_pool2d(pictures, 2)
+            grey = _luminance(pictures)
+            mean = _blurred(grey, kernel)
+            found += [pictures, grey, mean, _blurred(grey * grey, kernel) - mean * mean]
+        return tuple(found)
+
+    def distance(self, features: tuple[Tensor, ...], target: tuple[Tensor, ...]) -> Tensor:
+        """[V]"""
+        kernel = _gaussian(features[0])
+        total = features[0].new_zeros(len(features[0]))
+        for at in range(0, len(features), 4):
+            x, grey_x, mean_x, variance_x = features[at : at + 4]
+            y, grey_y, mean_y, variance_y = target[at : at + 4]
+            error = x - y  # [V, 3, s, s]
+            total = total + _mean(error.abs())
+            total = total + 0.5 * _mean((error[..., 1:] - error[..., :-1]).abs())
+            total = total + 0.5 * _mean((error[..., 1:, :] - error[..., :-1, :]).abs())
+            both = mean_x * mean_y
+            covariance = _blurred(grey_x * grey_y, kernel) - both
+            alike = (2 * both + _C1) * (2 * covariance + _C2)
+            alike = alike / (mean_x.square() + mean_y.square() + _C1)
+            alike = alike / (variance_x + variance_y + _C2)
+            total = total + 0.25 * (1 - _mean(alike))
+        return total / (len(features) // 4)
+
+
+def _mean(values: Tensor) -> Tensor:
+    """[V, …] -> [V]"""
+    return values.flatten(1).mean(1)
+
+
+def _luminance(pictures: Tensor) -> Tensor:
+    """[V, 3, s, s] -> [V, 1, s, s]"""
+    return (pictures * pictures.new_tensor([_RED, _GREEN, _BLUE])[:, None, None]).sum(1, True)
+
+
+def _gaussian(like: Tensor) -> Tensor:
+    """Make the weights of a neighbourhood along one axis. [_WINDOW]"""
+    offsets = torch.arange(_WINDOW, device=like.device, dtype=like.dtype) - _WINDOW // 2
+    weights = torch.exp(-0.5 * (offsets / _SIGMA).square())
+    return weights / weights.sum()
+
+
+def _blurred(pictures: Tensor, kernel: Tensor) -> Tensor:
+    """Average over neighbourhoods that lie within the picture. [V, 1, s, s] -> [V, 1, s', s']"""
+    return F.conv2d(F.conv2d(pictures, kernel[None, None, None]), kernel[None, None, :, None])
