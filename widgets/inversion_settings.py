@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from dataclasses import fields as fields_of
 from typing import Any, TypeVar
@@ -51,14 +52,16 @@ _COUNTS: Mapping[str, tuple[str, int, int, int]] = {
 }
 _SHARES: Mapping[str, tuple[str, float]] = {
     "noise": ("Noise", 0.5),
+    "prior": ("Prior", 1.0),
     "locality": ("Locality", 10.0),
     "stop_below": ("Stop below", 1.0),
 }
 # The order under More; what a type does not have is left out, what is not named here comes last.
 _MORE = (
-    "steps", "resolution", "start", "candidates", "per_block", "refine_cameras", "noise",
+    "steps", "resolution", "start", "candidates", "per_block", "refine_cameras", "noise", "prior",
     "last_levels", "locality", "stop_below", "patience", "seed",
 )  # fmt: skip
+_LEAST_RATE = 1e-5  # below it nothing moves
 _ABOVE = ("weights", "last_weights", "learning_rate", "last_learning_rate", "batch_size")
 
 
@@ -175,7 +178,7 @@ def _draw_rates(key: str, settings: Settings) -> Settings:
     plain, help = type(settings)(), _help_of(settings)["learning_rate"]
     first, last = _two(
         key,
-        Number("Learning rate", help, 0.0, 0.0, 1.0),
+        Number("Learning rate", help, 0.0, _LEAST_RATE, 1.0),
         (settings.learning_rate, settings.last_learning_rate),
         (plain.learning_rate, plain.last_learning_rate),
     )
@@ -197,6 +200,20 @@ def _draw_batch(key: str, settings: Settings, views: int) -> Settings:
         fields.tooltip(help)
     batch = fields.resettable(f"{key} Batch size", batch if changed else settings.batch_size, 0)
     return replace(settings, batch_size=batch)
+
+
+@contextmanager
+def _slim() -> Iterator[None]:
+    """A handle over which the number of a short bar can still be read."""
+    imgui.push_style_color(
+        imgui.Col_.slider_grab, imgui.get_style_color_vec4(imgui.Col_.tab_selected)
+    )
+    imgui.push_style_var(imgui.StyleVar_.grab_min_size, fields.em(0.35))
+    try:
+        yield
+    finally:
+        imgui.pop_style_var()
+        imgui.pop_style_color()
 
 
 def _help_of(settings: ProjectorSettings | TuningSettings) -> Mapping[str, str]:
@@ -224,9 +241,10 @@ def _two(
         name = f"{key} {number.label} {which}"
         flags = imgui.SliderFlags_.always_clamp | imgui.SliderFlags_.logarithmic
         # The digits of the format decide how far down the bar reaches.
-        changed, new = imgui.slider_float(
-            f"##{name}", value, number.low, number.high, "%.5g", flags
-        )
+        with _slim():
+            changed, new = imgui.slider_float(
+                f"##{name}", value, number.low, number.high, "%.5g", flags
+            )
         fields.tooltip(f"{number.help}\nAt the {which}. Ctrl+click to type.")
         value = float(f"{number.limited(new):.3g}") if changed else value
         result.append(fields.resettable(name, value, default, "%.5g"))
