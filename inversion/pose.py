@@ -30,8 +30,8 @@ GENERIC_HEAD = np.array(
 HALF_MOUTH = 0.052
 # The training pictures are cut this much closer than the fit says (measured on two photos).
 SIDE_CORRECTION = 0.985
-# Since 2025 the publishers' tool has its origin farther forward by this, in sides of the crop.
-FORWARD_2025 = 0.124
+# Since 2025 the publishers' tool has its origin farther back in the head by this, in sides of the crop.
+BACK_2025 = 0.124
 # Noise of the landmarks and how much faces differ, in sides of the crop.
 LANDMARK_SIGMA = 0.012
 
@@ -189,7 +189,7 @@ def _start(points: np.ndarray) -> _Fit:
 
 def _shift_2025(rotation_matrix: np.ndarray, side: float) -> np.ndarray:
     """How far the crop of 2025's tool lies from that of the released networks, px."""
-    return FORWARD_2025 * side * rotation_matrix[:2, 2]
+    return BACK_2025 * side * rotation_matrix[:2, 2]
 
 
 def _four(points: np.ndarray) -> np.ndarray:
