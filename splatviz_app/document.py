@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from inversion.photo import Photo
+from models.delta import Tuning
 from models.latents import LatentSettings
 from renderer.camera import OrbitRig
 from splatviz_app.bookmarks import Bookmark
@@ -32,3 +34,7 @@ class Document:
     checkpoint: Bookmark | None = None
     # What is done to the head before it is drawn.
     edits: EditStack = NO_EDITS
+    # A change of the open generator's weights, and how much of it.
+    tuning: Tuning | None = None
+    # Pictures of the person whose head is looked for.
+    photos: tuple[Photo, ...] = ()

@@ -83,6 +83,7 @@ class Job:
     seconds: float = 0.0  # spent so far, from its start, without its pauses
     wants_cancel: bool = field(default=False, repr=False)
     is_paused: bool = field(default=False, repr=False)  # the engine takes no step of it
+    is_patient: bool = field(default=False, repr=False)  # it gives way to jobs that are not
     # Lets a sleeping engine look again.
     nudge: Callable[[], None] = field(default=lambda: None, repr=False)
     _rested: float = field(default=0.0, repr=False)  # seconds of its pauses that are over
@@ -169,9 +170,15 @@ class Engine(Generic[Request, Result]):
             self._pending = request
             self._signal.notify()
 
-    def start_job(self, title: str, work: Work) -> Job:
-        """Queue long work; the engine steps it whenever no picture is asked for."""
-        job = Job(title, work, nudge=self._nudge)
+    def start_job(self, title: str, work: Work, is_patient: bool = False) -> Job:
+        """Queue long work; the engine steps it whenever no picture is asked for.
+
+        Args:
+            title: For the user.
+            work: Yields where it stands.
+            is_patient: It may take minutes: it waits while there are jobs that are not so.
+        """
+        job = Job(title, work, is_patient=is_patient, nudge=self._nudge)
         with self._signal:
             self._jobs.append(job)
             self._signal.notify()
@@ -204,7 +211,9 @@ class Engine(Generic[Request, Result]):
             request, self._pending = self._pending, None
             self._drawing = request is not None
             # The oldest that is not paused; but one that is not wanted any more need not wait for it.
-            able = [job for job in self._jobs if job.can_advance]
+            able = sorted(
+                (job for job in self._jobs if job.can_advance), key=lambda job: job.is_patient
+            )
             unwanted = (job for job in able if job.wants_cancel)
             job = next(unwanted, able[0] if able else None)
         if request is not None:

@@ -15,6 +15,7 @@ from typing import Generic, Literal, TypeVar, get_args
 import numpy as np
 import torch
 
+from models.delta import Tuning, with_delta
 from models.generator import CgsGenerator, HeadGenerator
 from models.latents import LatentPlane, LatentSettings, base_z, latent_to_w, refuse_foreign
 from renderer.camera import OrbitRig, Vector
@@ -37,10 +38,17 @@ from splatviz_app.edits.stack import NO_EDITS, EditStack
 from splatviz_app.edits.values import EditContext
 from splatviz_app.scenes import Library, OpenedGenerator, Scene, drawing_device
 from splatviz_app.selection import Selection, selected_rows, tinted
+from splatviz_app.tuned import (
+    AnyTuning,
+    LiveNetworks,
+    LiveTuning,
+    what_counts,
+)
 
 Color = tuple[float, float, float]
 Precision = Literal["float32", "fast"]
 T = TypeVar("T")
+_HeadKey = tuple[Scene, LatentSettings | None, Precision, AnyTuning | None]
 
 
 @dataclass(frozen=True)
@@ -79,6 +87,7 @@ class RenderRequest:
     edits: EditStack = NO_EDITS  # only what shows: `EditStack.effective`
     time: float = 0.0  # seconds, of what moves by itself; 0 where nothing does
     selection: Selection | None = None  # tinted in the picture; scripts may read it
+    tuning: AnyTuning | None = None  # what is added to the generator's weights
 
 
 @dataclass(frozen=True)
@@ -167,6 +176,7 @@ class Pipeline:
         self._networks = {
             precision: LastValue(self._prepare_network) for precision in get_args(Precision)
         }
+        self.live = LiveNetworks()  # what is being tuned
         self._plane = LastValue(self._map_plane)
         self._splats = LastValue(self._make_splats)
         self._edited = LastValue(self._edit)
@@ -224,7 +234,7 @@ class Pipeline:
 
     def gaussians(self, request: RenderRequest) -> Gaussians:
         """The head itself, before edits and activation."""
-        return self._splats(request.scene, request.latent, request.precision)
+        return self._splats(*_head_key(request))
 
     def edited(self, request: RenderRequest) -> EditedSplats:
         """The head after its edits, before activation: what is saved.
@@ -272,8 +282,8 @@ class Pipeline:
         return base_z(self._plane(request.scene, latent.seed), latent)
 
     def network(self, scene: Scene) -> HeadGenerator:
-        """The generator of a scene, prepared and exact."""
-        return self._network(scene, "float32")
+        """The generator of a scene, prepared and exact, without tuning: for its latent space."""
+        return self._network(scene, "float32", None)
 
     def beside(self) -> Pipeline:
         """Another pipeline over the same networks, for the same thread.
@@ -282,6 +292,7 @@ class Pipeline:
         """
         other = Pipeline(self._library)
         other._networks = self._networks
+        other.live = self.live
         other.scripts = self.scripts
         return other
 
@@ -310,13 +321,27 @@ class Pipeline:
             backend=_backend(request),
         )
 
-    def _prepare_network(self, scene: Scene, precision: Precision) -> HeadGenerator:
+    # Tuning leaves the mapping and w_avg as they are, so latents mean the same with any strength of it.
+    @torch.no_grad()
+    def _prepare_network(
+        self, scene: Scene, precision: Precision, tuning: Tuning | None
+    ) -> HeadGenerator:
         opened = self._library[scene]
         assert isinstance(opened, OpenedGenerator), scene
-        return opened.loaded.generator.prepared(precision)
+        generator = opened.loaded.generator
+        if tuning is not None:
+            assert isinstance(generator, CgsGenerator), type(generator)  # it has the delta's hash
+            generator = with_delta(
+                generator, tuning.delta, tuning.strength, weights=opened.fingerprint
+            )
+        return generator.prepared(precision)
 
-    def _network(self, scene: Scene, precision: Precision) -> HeadGenerator:
-        return self._networks[precision](scene, precision)
+    def _network(
+        self, scene: Scene, precision: Precision, tuning: AnyTuning | None
+    ) -> HeadGenerator:
+        if isinstance(tuning, LiveTuning):  # as it is: it changes with every step
+            return self.live[tuning.token]
+        return self._networks[precision](scene, precision, tuning)
 
     def _map_plane(self, scene: Scene, seed: int) -> LatentPlane:
         opened = self._library[scene]
@@ -327,14 +352,18 @@ class Pipeline:
     # Not inference_mode: whatever is opened or made in it could never be trained or edited.
     @torch.no_grad()
     def _make_splats(
-        self, scene: Scene, latent: LatentSettings | None, precision: Precision
+        self,
+        scene: Scene,
+        latent: LatentSettings | None,
+        precision: Precision,
+        tuning: AnyTuning | None,
     ) -> Gaussians:
         opened = self._library[scene]
         if not isinstance(opened, OpenedGenerator):
             return opened.gaussians
         assert latent is not None, scene
         w = self._w(scene, latent)  # [1, num_ws or blocks, W]
-        return self._network(scene, precision).synthesize(w)[0]
+        return self._network(scene, precision, tuning).synthesize(w)[0]
 
     def _w(self, scene: Scene, latent: LatentSettings) -> torch.Tensor:
         opened = self._library[scene]
@@ -345,15 +374,13 @@ class Pipeline:
 
     def _edit(
         self,
-        scene: Scene,
-        latent: LatentSettings | None,
-        precision: Precision,
+        head: _HeadKey,
         edits: EditStack,
         time: float,
         seen: tuple[OrbitRig | None, Selection | None],
     ) -> EditedSplats:
         rig, selection = seen
-        gaussians = self._splats(scene, latent, precision)
+        gaussians = self._splats(*head)
         context = EditContext(
             self.scripts,
             (rig or OrbitRig()).camera(),
@@ -361,7 +388,7 @@ class Pipeline:
             edits.slider_values(time),
             partial(selected_rows, selection),
         )
-        return apply_edits(gaussians, self._level_sizes(scene, gaussians), edits, context)
+        return apply_edits(gaussians, self._level_sizes(head[0], gaussians), edits, context)
 
     def _level_sizes(self, scene: Scene, gaussians: Gaussians) -> tuple[int, ...]:
         """How many splats each level of the generator makes; one level for a head from a file."""
@@ -405,6 +432,11 @@ def compose(rendered: Rendered, view: ViewSettings) -> torch.Tensor:
     return over_checker(rendered) if view.checker else rendered.color
 
 
+def _head_key(request: RenderRequest) -> _HeadKey:
+    """All that the head depends on before its edits."""
+    return (request.scene, request.latent, request.precision, what_counts(request.tuning))
+
+
 def _edit_key(request: RenderRequest) -> tuple[Hashable, ...]:
     """All that the edited head depends on: the camera and the selection only where a script looks at them."""
     edits = request.edits
@@ -412,7 +444,7 @@ def _edit_key(request: RenderRequest) -> tuple[Hashable, ...]:
         request.rig if edits.uses_camera else None,
         request.selection if edits.uses_selection else None,
     )
-    return (request.scene, request.latent, request.precision, edits, request.time, seen)
+    return (_head_key(request), edits, request.time, seen)
 
 
 def _highlight(active: ActiveSplats, splats: EditedSplats, selection: Selection) -> ActiveSplats:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
 
 import platformdirs
 
+from inversion.prepare import PrepareSettings
+from inversion.settings import ProjectorSettings, TuningSettings
 from renderer.errors import SaveError
 from renderer.files import atomic_write
 from renderer.rasterize import BACKENDS, BackendName
 
 PrecisionChoice = Literal["auto", "float32", "fast"]
 PRECISIONS: tuple[PrecisionChoice, ...] = get_args(PrecisionChoice)
+# What measures how pictures differ: the best that is here, one of LPIPS' networks, or what needs no weights.
+PerceptionChoice = Literal["best", "alexnet", "vgg16", "squeezenet", "stand-in"]
 
 _RECENT_LIMIT = 12
 _ASKED_LIMIT = 60
@@ -42,6 +46,11 @@ class Preferences:
 
     # How long a script may run, seconds; then it is stopped.
     script_seconds: float = 2.0
+    # How photos are prepared, inverted and tuned to, and what measures differences then.
+    prepare: PrepareSettings = field(default_factory=PrepareSettings)
+    projector: ProjectorSettings = field(default_factory=ProjectorSettings)
+    tuner: TuningSettings = field(default_factory=TuningSettings)
+    perception: PerceptionChoice = "best"
     # Expressions that were evaluated, newest first.
     asked: tuple[str, ...] = ()
     # Expressions that stay in sight, from top to bottom.

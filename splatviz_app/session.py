@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from models.delta import Tuning
 from models.latents import LatentSettings
 from renderer.camera import OrbitRig
 from renderer.errors import SplatheadError
@@ -20,6 +21,8 @@ from splatviz_app.engine import Engine, Job, JobState, Work
 from splatviz_app.evaluation import Evaluator
 from splatviz_app.export import SavedFile
 from splatviz_app.history import History
+from splatviz_app.inversion.desk import InversionDesk
+from splatviz_app.inversion.preview import Preview
 from splatviz_app.log import Log
 from splatviz_app.pipeline import (
     Pipeline,
@@ -75,6 +78,8 @@ class Session:
         self.history = History(self.document)
         self.project = CurrentProject(self)
         self.editing = EditDesk(config_folder())
+        self.inversion = InversionDesk(self)
+        self.preview: Preview | None = None  # shown instead of the document's head; never saved
         self.log = Log()
         self.picture: Picture | None = None
         self.textures = Textures()
@@ -88,12 +93,13 @@ class Session:
         self.toast = ""  # a short confirmation
         self.toast_until = 0.0  # time.monotonic() seconds
         self.show_shortcuts = False
+        self.wants_panel = ""  # the title of a panel to be brought to the front, once
         self.wants_quit = False
         self.opening: Job | None = None
         self._opening_scene: Scene | None = None  # what `opening` opens
         # Undo went back to it in vain; its picture is not awaited.
         self._unopenable: Scene | None = None
-        self._replaced: set[Job] = set()  # openings that gave way to newer ones
+        self._quiet: set[Job] = set()  # cancelled, such as openings that gave way to newer ones
         self._sent: RenderRequest | None = None
         self._full_seconds = 0.0  # what the newest picture of full size took to rasterize
         self._failure: object = None
@@ -157,6 +163,15 @@ class Session:
         self.document = replace(self.document, edits=edits)
 
     @property
+    def tuning(self) -> Tuning | None:
+        """The change of the generator's weights, and how much of it; None for the generator as it is."""
+        return self.document.tuning
+
+    @tuning.setter
+    def tuning(self, tuning: Tuning | None) -> None:
+        self.document = replace(self.document, tuning=tuning)
+
+    @property
     def scene(self) -> Scene | None:
         """What is shown."""
         return self.document.scene
@@ -196,15 +211,19 @@ class Session:
         if len(paths) > 1 and known:
             self.say(f"Opening {Path(known[0]).name}, the first of {len(paths)} files")
 
-    def start_job(self, title: str, work: Work) -> Job:
+    def start_job(self, title: str, work: Work, is_patient: bool = False) -> Job:
         """Queue long work; its result is announced when it is done."""
-        return self.engine.start_job(title, work)
+        return self.engine.start_job(title, work, is_patient)
+
+    def keep_quiet_about(self, job: Job) -> None:
+        """Do not announce that a job was cancelled: the user knows, or is told in other words."""
+        self._quiet.add(job)
 
     def begin_opening(self, title: str, work: Work) -> None:
         """Queue an opening; one still going on is cancelled."""
         if self.opening is not None:
             self.opening.cancel()
-            self._replaced.add(self.opening)
+            self.keep_quiet_about(self.opening)
         self._opening_scene = None
         self.opening = self.start_job(title, work)
 
@@ -253,6 +272,7 @@ class Session:
             self.rig, self.inertia = self.inertia.advance(self.rig, seconds)
         for job in self.engine.take_finished():
             self._conclude(job)
+        self.inversion.poll()
         self.project.poll()
         self._notice_failure()
         self.editing.advance(self.edits, seconds)
@@ -295,9 +315,12 @@ class Session:
         if self.scene is None or self.opened is None:
             return None
         edits = self.editing.shown(self.edits)
+        shown = self.preview or Preview(self.latent, self.tuning)
+        is_gan = isinstance(self.scene, GanHead)
         return RenderRequest(
             scene=self.scene,
-            latent=self.latent if isinstance(self.scene, GanHead) else None,
+            latent=shown.latent if is_gan else None,
+            tuning=shown.tuning if is_gan else None,
             rig=self.rig,
             view=self.view,
             size=choose_size(self.full_size, self._full_seconds, moving),
@@ -352,12 +375,12 @@ class Session:
         was_opening = job is self.opening
         if was_opening:
             self.opening = None
-        replaced = job in self._replaced
-        self._replaced.discard(job)
+        is_quiet = job in self._quiet
+        self._quiet.discard(job)
         if job.state is JobState.FAILED:
             assert job.error is not None
             self.report(job.error, job.details)
-        elif replaced:
+        elif is_quiet:
             pass  # the newest opening wins, without a word about the others
         elif job.state is JobState.CANCELLED:
             self.say(f"{job.title}: cancelled")
