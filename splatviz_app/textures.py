@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 _CAPACITY = 512  # textures
+_BUDGET = 192 << 20  # bytes: pictures that change while the hand moves would soon be hundreds
 
 
 @dataclass(eq=False)
@@ -24,6 +25,7 @@ class Textures:
     """
 
     capacity: int = _CAPACITY
+    budget: int = _BUDGET
     _entries: dict[int, _Entry] = field(default_factory=dict)
     _frame: int = 0
 
@@ -52,16 +54,22 @@ class Textures:
 
     def next_frame(self) -> list[int]:
         """Begin a frame; hand over the textures that nobody has asked for longest, to be deleted."""
-        over = len(self._entries) - self.capacity
+        count = len(self._entries)
+        size = sum(entry.pixels.nbytes for entry in self._entries.values())
         self._frame += 1
-        if over <= 0:
+        if count <= self.capacity and size <= self.budget:
             return []
-        oldest = sorted(self._entries.items(), key=lambda item: item[1].asked)[:over]
-        # Those of the last frame stay, however many they are.
-        stale = [(key, entry) for key, entry in oldest if entry.asked < self._frame - 1]
-        for key, _ in stale:
+        gone = []
+        for key, entry in sorted(self._entries.items(), key=lambda item: item[1].asked):
+            fits = count <= self.capacity and size <= self.budget
+            # Those of the last frame stay, however many they are.
+            if fits or entry.asked >= self._frame - 1:
+                break
             del self._entries[key]
-        return [entry.texture for _, entry in stale if entry.texture]
+            count, size = count - 1, size - entry.pixels.nbytes
+            if entry.texture:
+                gone.append(entry.texture)
+        return gone
 
     def clear(self) -> list[int]:
         """Forget all, because the window closes; hand over the textures to be deleted."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from imgui_bundle import im_file_dialog, imgui, portable_file_dialogs
 
+_ONE = portable_file_dialogs.opt.none
 _HELPERS = ("zenity", "kdialog", "matedialog", "qarma")  # the programs that show it on Linux
 
 
@@ -42,15 +43,21 @@ class FileDialog:
         return self._native is not None or self._in_window
 
     def open_file(
-        self, title: str, suffixes: Sequence[str], folder: Path | None = None, kind: str = "Heads"
+        self,
+        title: str,
+        suffixes: Sequence[str],
+        folder: Path | None = None,
+        kind: str = "Heads",
+        several: bool = False,
     ) -> None:
-        """Ask for one existing file.
+        """Ask for one existing file, or for several.
 
         Args:
             title: Of the dialog.
             suffixes: The endings that are offered, with their dot.
             folder: Where to begin; the last folder if None.
             kind: What files of those endings are called.
+            several: Whether more than one may be chosen: `poll_several` then hands them over.
         """
         if self.is_open:
             return
@@ -58,10 +65,12 @@ class FileDialog:
         if has_native_dialog():
             patterns = " ".join(f"*{suffix}" for suffix in suffixes)
             filters = [f"{kind} ({patterns})", patterns, "All files", "*"]
-            self._native = portable_file_dialogs.open_file(title, start, filters)
+            options = portable_file_dialogs.opt.multiselect if several else _ONE
+            self._native = portable_file_dialogs.open_file(title, start, filters, options)
         else:
             # The dialog takes a comma outside of braces for the next filter.
-            self._show(title, f"{kind} ({' '.join(suffixes)}){{{','.join(suffixes)}}},.*", start)
+            kinds = f"{kind} ({' '.join(suffixes)}){{{','.join(suffixes)}}},.*"
+            self._show(title, kinds, start, several)
 
     def save_file(self, title: str, kind: str, path: Path) -> None:
         """Ask for a file to write, which may exist: the user knows, having been asked.
@@ -96,38 +105,42 @@ class FileDialog:
 
         Of several calls in one frame only the first counts.
         """
+        chosen = self.poll_several()
+        return chosen[0] if chosen else None
+
+    def poll_several(self) -> tuple[Path, ...]:
+        """The same for all that was chosen; nothing on Cancel."""
         if self._polled == imgui.get_frame_count():
-            return None
+            return ()
         self._polled = imgui.get_frame_count()
         if self._native is not None:
             return self._poll_native()
         if self._in_window:
             return self._poll_in_window()
-        return None
+        return ()
 
-    def _show(self, title: str, filters: str, start: str) -> None:
+    def _show(self, title: str, filters: str, start: str, several: bool = False) -> None:
         self._in_window = im_file_dialog.FileDialog.instance().open(
-            self._key, title, filters, False, start
+            self._key, title, filters, several, start
         )
 
-    def _poll_native(self) -> Path | None:
+    def _poll_native(self) -> tuple[Path, ...]:
         assert self._native is not None
         if not self._native.ready(0):
-            return None
+            return ()
         chosen = self._native.result()
         self._native = None
-        if isinstance(chosen, list):
-            chosen = chosen[0] if chosen else ""
-        return Path(chosen) if chosen else None
+        paths = chosen if isinstance(chosen, list) else [chosen]
+        return tuple(Path(path) for path in paths if path)
 
-    def _poll_in_window(self) -> Path | None:
+    def _poll_in_window(self) -> tuple[Path, ...]:
         dialog = im_file_dialog.FileDialog.instance()
         if not dialog.is_done(self._key):
             if imgui.is_key_pressed(imgui.Key.escape, False):
                 dialog.close()
                 self._in_window = False
-            return None
-        chosen = dialog.get_result().path() if dialog.has_result() else ""
+            return ()
+        paths = [result.path() for result in dialog.get_results()] if dialog.has_result() else []
         dialog.close()
         self._in_window = False
-        return Path(chosen) if chosen else None
+        return tuple(Path(path) for path in paths if path)

@@ -55,3 +55,12 @@ def test_only_pictures_are_taken():
         Textures().of(np.zeros((2, 3, 3), np.uint8))
     with pytest.raises(AssertionError):
         Textures().of(np.zeros((2, 3, 4), np.float32))
+
+
+def test_large_pictures_go_before_there_are_many():
+    textures = Textures(budget=60)  # two of 24 bytes, not three
+    gone = []
+    for name in range(1, 6):  # as those of a picture that follows the hand
+        textures.of(picture(name))
+        gone += upload(textures, first=name)
+    assert gone == [1, 2, 3]

@@ -65,8 +65,23 @@ def test_the_system_s_dialog_is_asked_without_waiting(chosen, expected, frames, 
         frames()
         answers.append(dialog.poll())
     assert answers == [None, None, expected]
-    title, folder, filters = native.arguments
+    title, folder, filters, options = native.arguments
     assert (title, folder, filters[1]) == ("Open", "/heads", "*.ply *.pkl")
+    assert options == portable_file_dialogs.opt.none
+
+
+def test_several_files_are_chosen_at_once(frames, monkeypatch):
+    native = SlowChoice(["/photos/a.jpg", "/photos/b.png"])
+    monkeypatch.setattr(file_dialog, "has_native_dialog", lambda: True)
+    monkeypatch.setattr(portable_file_dialogs, "open_file", native)
+    dialog = FileDialog("test")
+    dialog.open_file("Open", (".jpg", ".png"), several=True)
+    answers = []
+    while dialog.is_open:
+        frames()
+        answers.append(dialog.poll_several())
+    assert answers == [(), (), (Path("/photos/a.jpg"), Path("/photos/b.png"))]
+    assert native.arguments[-1] == portable_file_dialogs.opt.multiselect
 
 
 def test_a_folder_is_chosen(frames, monkeypatch):
