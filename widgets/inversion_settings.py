@@ -77,6 +77,25 @@ class Measures:
     why_no_identity: str = ""
 
 
+def draw_presets(key: str, settings: Settings) -> Settings:
+    """Draw how much work is done, in words; the preset that this is stands out.
+
+    Args:
+        key: Tells the phases apart.
+        settings: As they are; Defaults brings back all of them.
+    """
+    plain, presets = type(settings)(), PRESETS[type(settings)]
+    works: dict[str, Settings] = {
+        name: _with_work(settings, plain, changed) for name, changed in presets.items()
+    }
+    chosen = next((name for name, wanted in works.items() if wanted == settings), None)
+    pressed = draw_strip(key, (*works, "Defaults"), chosen, _PRESET_HELP)
+    if pressed is not None:
+        settings = plain if pressed == "Defaults" else works[pressed]
+    fields.muted(_said(settings))
+    return settings
+
+
 def draw_settings(key: str, settings: Settings, views: int, measures: Measures) -> Settings:
     """Draw every setting of a phase; return them as they were changed.
 
@@ -87,7 +106,6 @@ def draw_settings(key: str, settings: Settings, views: int, measures: Measures) 
         measures: What they are compared by.
     """
     imgui.push_id(key)
-    settings = _draw_presets(key, settings)
     _draw_heading()
     for part, label in _WEIGHTS.items():
         if part == "perceptual":
@@ -104,7 +122,7 @@ def draw_settings(key: str, settings: Settings, views: int, measures: Measures) 
     return settings
 
 
-def said(settings: ProjectorSettings | TuningSettings) -> str:
+def _said(settings: ProjectorSettings | TuningSettings) -> str:
     """The amount of work in words."""
     words = f"Up to {settings.steps} steps at {settings.resolution} px"
     if isinstance(settings, ProjectorSettings) and settings.start == "best of random":
@@ -118,23 +136,6 @@ def shown_settings(kind: type) -> list[str]:
     """The names of the settings that are drawn, in order: all there are."""
     names = [entry.name for entry in fields_of(kind)]
     return [*(name for name in _ABOVE if name in names), *_more_of(names)]
-
-
-# ---- the amount of work
-
-
-def _draw_presets(key: str, settings: Settings) -> Settings:
-    """The one whose amount of work this is stands out; Defaults brings back all settings."""
-    plain, presets = type(settings)(), PRESETS[type(settings)]
-    works: dict[str, Settings] = {
-        name: _with_work(settings, plain, changed) for name, changed in presets.items()
-    }
-    chosen = next((name for name, wanted in works.items() if wanted == settings), None)
-    pressed = draw_strip(key, (*works, "Defaults"), chosen, _PRESET_HELP)
-    if pressed is not None:
-        settings = plain if pressed == "Defaults" else works[pressed]
-    fields.muted(said(settings))
-    return settings
 
 
 def _with_work(settings: Settings, plain: Settings, preset: Mapping[str, Any]) -> Settings:
@@ -194,9 +195,10 @@ def _draw_batch(key: str, settings: Settings, views: int) -> Settings:
         fields.label("Batch size")
         shown = "all" if settings.batch_size == 0 else "%d"
         flags = imgui.SliderFlags_.always_clamp
-        changed, batch = imgui.slider_int(
-            f"##{key} Batch size", settings.batch_size, 0, most, shown, flags
-        )
+        with _slim():
+            changed, batch = imgui.slider_int(
+                f"##{key} Batch size", settings.batch_size, 0, most, shown, flags
+            )
         fields.tooltip(help)
     batch = fields.resettable(f"{key} Batch size", batch if changed else settings.batch_size, 0)
     return replace(settings, batch_size=batch)

@@ -22,3 +22,11 @@ def difference(target: np.ndarray, picture: np.ndarray) -> np.ndarray:
     shown = np.full(target.shape, 255, np.uint8)
     shown[..., :3] = np.minimum(AMPLIFICATION * apart, 255)
     return shown
+
+
+def over_white(picture: np.ndarray) -> np.ndarray:
+    """Lay a picture over white, as heads are compared. [H, W, 4] uint8 -> the same, opaque"""
+    alpha = picture[..., 3:].astype(np.uint16)  # [H, W, 1]
+    shown = np.full(picture.shape, 255, np.uint8)
+    shown[..., :3] = (alpha * picture[..., :3] + (255 - alpha) * 255 + 127) // 255
+    return shown
