@@ -74,6 +74,7 @@ class InversionDesk:
         self._shown_at = 0.0  # time.monotonic() seconds: of the newest preview
         self._tasks: list[_Task] = []  # on photos and files
         self._faces: dict[bytes, tuple[Face, ...]] = {}  # by a photo's content
+        self._problems: dict[bytes, str] = {}  # why it could not be prepared, by a photo's content
 
     # ---- photos
 
@@ -117,6 +118,10 @@ class InversionDesk:
     def candidates(self, index: int) -> tuple[Face, ...]:
         """The faces found in a photo, the main one first; empty until it was looked at."""
         return self._faces.get(self.photos[index].content, ())
+
+    def problem(self, photo: Photo) -> str:
+        """Why a photo could not be prepared, in a sentence; empty if it could, or nobody tried."""
+        return "" if photo.alignment is not None else self._problems.get(photo.content, "")
 
     def choose_face(self, index: int, face: Face) -> None:
         """Prepare a photo anew, for another of its faces."""
@@ -396,7 +401,10 @@ class InversionDesk:
             session.history.rewrite(with_them)
         session.document = with_them(session.document)
         self._faces |= prepared.faces
-        for sentence in prepared.sentences:
+        for photo, _ in prepared.pairs:
+            self._problems.pop(photo.content, None)
+        self._problems |= prepared.problems
+        for sentence in prepared.problems.values():
             session.report(InversionError(sentence))
 
     def _begin(self, phase: Phase) -> None:
@@ -410,12 +418,12 @@ class InversionDesk:
         run = PhaseRun(phase, start)
         generator = opened.loaded.generator
         assert isinstance(generator, CgsGenerator)
-        title, work = (
-            "Latent inversion",
-            jobs.invert(run, session.pipeline, generator, self.projector),
-        )
-        if phase == "tuning":
-            title, work = "Tuning", jobs.tune_head(run, session.pipeline, generator, self.tuner)
+        title = "Latent inversion" if phase == "latent" else "Tuning"
+        work: Work
+        if phase == "latent":
+            work = jobs.invert(run, session.pipeline, generator, self.projector)
+        else:
+            work = jobs.tune_head(run, session.pipeline, generator, self.tuner)
         self._run, self.rescued, self.report, self.shows_preview = run, None, None, True
         self._curves[phase] = run.curve
         self._history = session.history

@@ -46,7 +46,7 @@ class PreparedPhotos:
 
     pairs: tuple[tuple[Photo, Photo], ...]  # before and after
     faces: Mapping[bytes, tuple[Face, ...]]  # all that were found, by the content of their photo
-    sentences: tuple[str, ...]
+    problems: Mapping[bytes, str]  # by the content of their photo
 
     def news(self, photo: Photo) -> Photo:
         """What became of a photo; itself if nothing did, or a hand has set it up meanwhile."""
@@ -98,7 +98,7 @@ def prepare_photos(
     """
     pairs: list[tuple[Photo, Photo]] = []
     faces: dict[bytes, tuple[Face, ...]] = {}
-    sentences: list[str] = []
+    problems: dict[bytes, str] = {}
     for number, (photo, face) in enumerate(chosen):
         try:
             yield Step(4 * number, 4 * len(chosen), f"Looking for faces in {photo.name}")
@@ -112,8 +112,8 @@ def prepare_photos(
             new = yield from _within(work, 4 * number, 4 * len(chosen))
             pairs.append((photo, new))
         except SplatheadError as error:
-            sentences.append(str(error))
-    return PreparedPhotos(tuple(pairs), faces, tuple(sentences))
+            problems[photo.content] = str(error)
+    return PreparedPhotos(tuple(pairs), faces, problems)
 
 
 def invert(
