@@ -138,9 +138,10 @@ def _detect(pixels: np.ndarray) -> list[Face]:
         boxes, probabilities, points = _detector().detect(pixels, landmarks=True)
     if boxes is None:
         return []
-    # The detector returns arrays of objects, and has pixel centres at integers.
-    boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 2, 2) + 0.5
-    points = np.asarray(points, dtype=np.float64).reshape(-1, 5, 2) + 0.5
+    # The detector returns arrays of objects, and counts pixels from 1: a picture and its mirror image
+    # agree only so.
+    boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 2, 2) - 0.5
+    points = np.asarray(points, dtype=np.float64).reshape(-1, 5, 2) - 0.5
     return [
         _face(box, marks, float(probability))
         for box, marks, probability in zip(boxes, points, probabilities, strict=True)

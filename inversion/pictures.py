@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, JpegImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, JpegImagePlugin, UnidentifiedImageError
 
 from renderer.errors import LoadError
 
@@ -102,11 +102,11 @@ def _decode(content: bytes, name: str, path: str | os.PathLike[str]) -> Picture:
     if not content:
         raise LoadError(path, "is empty. Choose another picture.")
     try:
-        image = _open(content, path)
-        image.load()
-        # Reading may have changed the mode; a file of several pictures shows its first.
-        image = _upright(image)
-        pixels, alpha = _as_rgb(image)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's, of odd tags and of sizes that we judge
+            image = _open(content, path)
+            image.load()  # of a file with several pictures the first
+            pixels, alpha = _as_rgb(_upright(image))
     except UnidentifiedImageError:
         raise LoadError(path, _why_unknown(content)) from None
     except MemoryError:
@@ -128,12 +128,10 @@ def _open(content: bytes, path: str | os.PathLike[str]) -> Image.Image:
         _require_size(image, LARGEST, path)
         return image
     _offer_heif()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        try:
-            image = Image.open(io.BytesIO(content), formats=_known_formats())
-        except Image.DecompressionBombError:
-            raise LoadError(path, _too_large(LARGEST)) from None
+    try:
+        image = Image.open(io.BytesIO(content), formats=_known_formats())
+    except Image.DecompressionBombError:
+        raise LoadError(path, _too_large(LARGEST)) from None
     _require_size(image, LARGEST, path)
     return image
 
@@ -184,7 +182,8 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _as_rgb(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
-    """Any mode to RGB and alpha. [H, W, 3] uint8, [H, W] float32 or None"""
+    """Any mode to sRGB and alpha. [H, W, 3] uint8, [H, W] float32 or None"""
+    image = _in_srgb(image)
     if image.mode in ("I", "F", "I;16", "I;16B", "I;16L", "I;16N"):
         grey = Image.fromarray(_to_8_bit(np.asarray(image)))
         image = grey.convert("RGB")
@@ -199,6 +198,22 @@ def _as_rgb(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
     alpha = array[..., 3]
     pixels = np.ascontiguousarray(array[..., :3])
     return pixels, None if alpha.min() == 255 else (alpha / 255).astype(np.float32)
+
+
+def _in_srgb(image: Image.Image) -> Image.Image:
+    """Apply the colour profile that a picture brings; phones take theirs in Display P3."""
+    profile = image.info.get("icc_profile")
+    if not profile or image.mode not in ("RGB", "RGBA", "CMYK"):
+        return image
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        mode = "RGB" if image.mode == "CMYK" else image.mode
+        found = ImageCms.profileToProfile(
+            image, source, ImageCms.createProfile("sRGB"), outputMode=mode
+        )
+    except (ImageCms.PyCMSError, *_DAMAGED):
+        return image  # a broken profile: the numbers as they are
+    return found or image
 
 
 def _to_8_bit(values: np.ndarray) -> np.ndarray:

@@ -54,7 +54,9 @@ def test_what_lies_at_a_point_of_the_photo_lies_there_in_the_crop(side, size, an
     crop = cut(blob(from_crop(alignment, [where])[0]), alignment, size)
 
     # A tenth of a pixel of the photo; half a pixel of convention would show.
-    assert middle_of(crop) == pytest.approx((where[0] * size, where[1] * size), abs=0.1 * size / side)
+    assert middle_of(crop) == pytest.approx(
+        (where[0] * size, where[1] * size), abs=0.1 * size / side
+    )
 
 
 def test_shrinking_keeps_the_mean_and_shows_no_pattern():

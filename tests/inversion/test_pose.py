@@ -9,7 +9,15 @@ import torch
 
 from inversion.alignment import Alignment
 from inversion.crop import from_crop, to_crop
-from inversion.pose import GENERIC_HEAD, PosePrior, align, angles_of, guess_points, project, rotation
+from inversion.pose import (
+    GENERIC_HEAD,
+    PosePrior,
+    align,
+    angles_of,
+    guess_points,
+    project,
+    rotation,
+)
 from renderer.camera import GAN_FOCAL
 
 RECIPES = ["ffhqc", "ffhqc-2025", "ffhq"]
