@@ -23,7 +23,7 @@ from inversion import weights
 from inversion.alignment import CropRecipe, Point
 from inversion.crop import cut, recipe_for
 from inversion.errors import InversionError
-from inversion.faces import Face, find_faces
+from inversion.faces import LEAST_FACE, Face, find_faces
 from inversion.losses import Perception
 from inversion.matting import MatteMethod
 from inversion.photo import Photo
@@ -141,7 +141,7 @@ def work_through(options: Options) -> Iterator[str]:
     report: dict[str, Any] = {"photos": [], "model": str(options.model)}
     photos: list[Photo] = []
     for picture in pictures:
-        photo = _prepared(picture, options, recipe)
+        photo = yield from _prepared(picture, options, recipe)
         photos.append(photo)
         yield from _show(photo, folder, report, options.size)
     if not options.only_prepare:
@@ -184,17 +184,24 @@ def _frame(path: Path, number: int) -> Picture:
     return Picture(pixels, None, f"{path.stem}-{number}{path.suffix}")
 
 
-def _prepared(picture: Picture, options: Options, recipe: CropRecipe) -> Photo:
-    """Find the face, the camera and the matte of one photo."""
-    photo, settings = photo_of(picture), PrepareSettings(recipe, options.matte)
+def _prepared(
+    picture: Picture, options: Options, recipe: CropRecipe
+) -> Generator[str, None, Photo]:
+    """Find the face, the camera and the matte of one photo; say it if there was a choice of faces."""
+    photo = photo_of(picture)
+    kept = decode_picture(photo.content, photo.name)
     points: tuple[Point, ...] = ()
+    face = None
     if options.points:
-        kept = decode_picture(photo.content, photo.name)
         scale = max(kept.size) / _side_of(options.photos[0], picture)
         x, y = ([scale * value for value in options.points[i::2]] for i in (0, 1))
         points = tuple(zip(x, y, strict=True))
-    face = None if options.points else _chosen_face(photo, options.face)
-    work = prepare(photo, settings, face, points)
+    else:
+        faces = find_faces(kept.pixels)
+        face = _chosen_face(faces, options.face, photo.name)
+        if len(faces) > 1:
+            yield f"{photo.name} shows {len(faces)} faces; --face 0 to {len(faces) - 1} chooses one"
+    work = prepare(photo, PrepareSettings(recipe, options.matte), face, points)
     while True:
         try:
             next(work)
@@ -202,17 +209,16 @@ def _prepared(picture: Picture, options: Options, recipe: CropRecipe) -> Photo:
             return end.value
 
 
-def _chosen_face(photo: Photo, number: int) -> Face | None:
-    """Return a face by its number; None for the main one."""
+def _chosen_face(faces: Sequence[Face], number: int, name: str) -> Face | None:
+    """Return a face by its number; None leaves it to `prepare` to say why there is none."""
+    if number < len(faces) and faces[number].width >= LEAST_FACE:
+        return faces[number]
     if number == 0:
         return None
-    faces = find_faces(decode_picture(photo.content, photo.name).pixels)
-    if number >= len(faces):
-        there = "one face was" if len(faces) == 1 else f"{len(faces)} faces were"
-        raise InversionError(
-            f"There is no face {number} in {photo.name}: {there} found, counted from 0."
-        )
-    return faces[number]
+    if number < len(faces):
+        raise InversionError(f"Face {number} of {name} is too small. Choose a larger photo.")
+    there = "one face was" if len(faces) == 1 else f"{len(faces)} faces were"
+    raise InversionError(f"There is no face {number} in {name}: {there} found, counted from 0.")
 
 
 def _side_of(path: Path, picture: Picture) -> int:
