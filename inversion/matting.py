@@ -1,59 +1,98 @@
 """Which pixels of a crop show the head: a matte, found by one of several methods, mended by strokes.
 
-Every method needs the landmarks; only GrabCut needs nothing that a user may not have.
+GrabCut, seeded by landmarks, is always there; the others need a file or a library that a user may have.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Literal
 
 import cv2
 import numpy as np
 
+from inversion import modnet, weights
+from inversion.alignment import Point
 from inversion.errors import InversionError
 from inversion.photo import Stroke
+from inversion.selfie import has_selfie_model, selfie_mask
 
-# From the one to prefer: the file's own alpha, MODNet, mediapipe's selfie model, GrabCut.
+# The best first: the file's own alpha, MODNet, mediapipe's selfie model, GrabCut.
 MatteMethod = Literal["file", "modnet", "selfie", "grabcut"]
 
-_SIDE = 256  # px at which GrabCut sees the crop
+_SIDE = 256  # px at which GrabCut looks for the head
+_FINE_SIDE = 512  # px at which it only looks for the border
+
+_NEEDED: dict[MatteMethod, str] = {
+    "file": "The picture has no transparency of its own.",
+    "modnet": f"MODNet's weights are not here. {weights.by_hand(weights.MODNET)}",
+    "selfie": "The selfie model comes with mediapipe 0.10.21, which is not installed.",
+}
+_NOT_THE_HEAD = (
+    "No head was found around the landmarks. Move the eyes and the mouth onto the face, or choose "
+    "another way to cut the head out."
+)
 
 
 def available_methods(has_alpha: bool = False) -> tuple[MatteMethod, ...]:
-    """List what can be used here and now, the best first.
+    """List what can be used here and now, the best first; cheap enough for every frame.
 
     Args:
         has_alpha: Whether the picture brings an alpha of its own.
     """
-    return ("file", "grabcut") if has_alpha else ("grabcut",)
+    here: dict[MatteMethod, bool] = {
+        "file": has_alpha,
+        "modnet": modnet.find_weights() is not None,
+        "selfie": has_selfie_model(),
+        "grabcut": True,
+    }
+    return tuple(method for method, is_here in here.items() if is_here)
 
 
-def matte(crop: np.ndarray, points: np.ndarray, method: MatteMethod | None = None) -> np.ndarray:
+def matte(
+    crop: np.ndarray, points: np.ndarray | Sequence[Point], method: MatteMethod | None = None
+) -> np.ndarray:
     """Find the head in a crop.
 
     Args:
         crop: Colours, and the picture's own alpha if it has one. [S, S, 3 or 4] uint8
         points: Eyes, nose, corners of the mouth, in sides of the crop. [5, 2]
-        method: None takes the best there is.
+        method: None takes the best that works.
 
     Returns:
         1 where the head is, 0 elsewhere, between at its edge. [S, S] float32
 
     Raises:
         InversionError: The method cannot be used here, or no head was found.
+        CheckpointError: The weights' file is damaged.
     """
     side = crop.shape[0]
     assert crop.shape in ((side, side, 3), (side, side, 4)), crop.shape
     points = np.asarray(points, dtype=np.float64)
     assert points.shape == (5, 2), points.shape
     methods = available_methods(crop.shape[2] == 4)
-    method = method or methods[0]
-    if method == "file" and "file" in methods:
-        return crop[..., 3].astype(np.float32) / 255
+    if method is not None and method not in methods:
+        raise InversionError(f"{_NEEDED[method]} Choose another way to cut the head out.")
+    if method is not None:
+        return _by(method, crop, points)
+    for best in methods[:-1]:
+        # A library may be broken, a network see nobody: the next one may do.
+        with suppress(InversionError):
+            return _by(best, crop, points)
+    return _by("grabcut", crop, points)
+
+
+def _by(method: MatteMethod, crop: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Find the head by one method that is here."""
+    colors = np.ascontiguousarray(crop[..., :3])
     if method == "grabcut":
-        return _from_landmarks(np.ascontiguousarray(crop[..., :3]), points)
-    raise InversionError(f"The matte method “{method}” cannot be used here.")
+        return _from_landmarks(colors, points)
+    if method == "selfie":
+        return _from_trimap(colors, selfie_mask(colors), points)
+    if method == "modnet":
+        return _with_the_face(modnet.matte_by_network(colors), points)
+    return _with_the_face(crop[..., 3].astype(np.float32) / 255, points)
 
 
 def with_strokes(matte: np.ndarray, strokes: Sequence[Stroke]) -> np.ndarray:
@@ -108,16 +147,47 @@ def _cover_segment(cover: np.ndarray, start: np.ndarray, end: np.ndarray, radius
     np.maximum(here, np.clip(radius + 0.5 - distance, 0, 1), out=here, casting="same_kind")
 
 
+# ---- whether it is the head
+
+
+def _with_the_face(found: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Return a matte that holds the face; raise if it does not: it is of something else."""
+    side = found.shape[0]
+    inside = np.clip(points * side, 0, side - 1).astype(int)
+    if np.mean(found[inside[:, 1], inside[:, 0]] > 0.5) < 0.5:
+        raise InversionError(_NOT_THE_HEAD)
+    return found
+
+
 # ---- GrabCut seeded by landmarks
 
 
 def _from_landmarks(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Cut the head out by GrabCut, told by the landmarks where a head and its background surely are."""
-    side = crop.shape[0]
-    small = cv2.resize(crop, (_SIDE, _SIDE), interpolation=_filter(side, _SIDE))
-    labels = _seeds(points * _SIDE)
-    cut = _grabcut(small, labels, rounds=5)
-    return _finished(cut, points[:2].mean(0), side)
+    cut = _grabcut(modnet.resized(crop, _SIDE), _seeds(points * _SIDE), rounds=5)
+    return _finished(cut, points[:2].mean(0), crop.shape[0])
+
+
+def _from_trimap(crop: np.ndarray, likely: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Cut the head out by GrabCut, told by a coarse mask where the border runs.
+
+    Args:
+        crop: [S, S, 3] uint8
+        likely: How likely a pixel is a person's. [S, S] float32
+        points: In sides of the crop. [5, 2]
+    """
+    likely = modnet.resized(likely, _FINE_SIDE)
+    surely = cv2.erode((likely > 0.9).astype(np.uint8), _disc(15))
+    perhaps = cv2.dilate((likely > 0.1).astype(np.uint8), _disc(25))
+    labels = np.where(likely > 0.5, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+    labels[surely > 0] = cv2.GC_FGD
+    labels[perhaps == 0] = cv2.GC_BGD
+    cut = _grabcut(modnet.resized(crop, _FINE_SIDE), labels, rounds=4)
+    return _finished(cut, points[:2].mean(0), crop.shape[0])
+
+
+def _disc(width: int) -> np.ndarray:
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
 
 
 def _seeds(points: np.ndarray) -> np.ndarray:
@@ -181,19 +251,11 @@ def _finished(cut: np.ndarray, eyes: np.ndarray, side: int) -> np.ndarray:
     _, pieces = cv2.connectedComponents(mask)
     column, row = np.clip(eyes * small, 0, small - 1).astype(int)
     if not pieces[row, column]:
-        raise InversionError(
-            "No head was found around the landmarks. Move the eyes and the mouth onto the face, or "
-            "paint the matte by hand."
-        )
+        raise InversionError(_NOT_THE_HEAD)
     mask = (pieces == pieces[row, column]).astype(np.uint8)
     _, holes, facts, _ = cv2.connectedComponentsWithStats(1 - mask, connectivity=4)
     inside = facts[:, cv2.CC_STAT_AREA] < 0.02 * small**2
     inside[0] = False  # label 0 is the mask itself
     mask[inside[holes]] = 1
-    soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), small / 256)
-    return np.clip(cv2.resize(soft, (side, side), interpolation=_filter(small, side)), 0, 1)
-
-
-def _filter(before: int, after: int) -> int:
-    """The right interpolation from one side in px to another."""
-    return cv2.INTER_AREA if after < before else cv2.INTER_LINEAR
+    soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 1)
+    return np.clip(modnet.resized(soft, side), 0, 1)

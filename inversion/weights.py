@@ -94,6 +94,16 @@ MODNET = WeightsFile(
     "5069a5e306b9f5e9f4f2b0360264c9f8ea13b257c7c39943c7cf6a2ec3a102ae",
     25_969_398,
 )
+# The authors' own export of the same network, which other programs use.
+MODNET_EXPORT = WeightsFile(
+    "modnet_photographic_portrait_matting.onnx",
+    "MODNet, the network that cuts people out",
+    "https://github.com/Zeyi-Lin/HivisionIDPhotos/releases/download/pretrained-model/"
+    "modnet_photographic_portrait_matting.onnx",
+    "07c308cf0fc7e6e8b2065a12ed7fc07e1de8febb7dc7839d7b7f15dd66584df9",
+    25_888_640,
+)
+# What a program may offer to fetch.
 KNOWN: tuple[WeightsFile, ...] = (ALEXNET, VGG16, SQUEEZENET, VGGFACE2, MODNET)
 
 
