@@ -21,7 +21,7 @@ from splatviz_app.engine import Engine, Job, JobState, Work
 from splatviz_app.evaluation import Evaluator
 from splatviz_app.export import SavedFile
 from splatviz_app.history import History
-from splatviz_app.inversion.desk import InversionDesk
+from splatviz_app.inversion.desk import PANEL, InversionDesk
 from splatviz_app.inversion.preview import Preview
 from splatviz_app.log import Log
 from splatviz_app.pipeline import (
@@ -32,7 +32,7 @@ from splatviz_app.pipeline import (
     ViewSettings,
 )
 from splatviz_app.preferences import Preferences, config_folder
-from splatviz_app.projects.current import CurrentProject, is_project
+from splatviz_app.projects.current import CurrentProject, is_photo, is_project
 from splatviz_app.projects.loading import MissingModel, OpenedProject
 from splatviz_app.scenes import (
     SUFFIXES,
@@ -49,6 +49,7 @@ from splatviz_app.scenes import (
 )
 from splatviz_app.selection import Selection
 from splatviz_app.textures import Textures
+from splatviz_app.tuned import is_tuning_file
 
 
 @dataclass(frozen=True)
@@ -191,8 +192,16 @@ class Session:
     def open(self, path: str | Path) -> None:
         """Open a head, a generator or a project in the background, or what a picture was made from.
 
-        An opening still going on is cancelled.
+        An opening still going on is cancelled. A picture that says nothing is a photo of somebody, and
+        a tuning is added to the open generator.
         """
+        path = Path(path).expanduser()
+        if is_tuning_file(path):
+            self.inversion.open_delta(path)
+            return
+        if is_photo(path):
+            self._add_photos([path])
+            return
         if is_project(path):
             self.project.open(path)
             return
@@ -204,12 +213,16 @@ class Session:
         self._open(scene, show=True)
 
     def open_dropped(self, paths: Sequence[str | Path]) -> None:
-        """Open the first known of the files dropped on the window; one is shown at a time."""
-        known = [p for p in paths if Path(p).suffix.lower() in SUFFIXES or is_project(p)]
-        for path in (known or list(paths))[:1]:
+        """Open the first known of the files dropped on the window, and add all photos among them."""
+        photos = [path for path in paths if is_photo(path)]
+        if photos:
+            self._add_photos(photos)
+        others = [path for path in paths if path not in photos]
+        known = [p for p in others if Path(p).suffix.lower() in SUFFIXES or is_project(p)]
+        for path in (known or ([] if photos else others))[:1]:
             self.open(path)
-        if len(paths) > 1 and known:
-            self.say(f"Opening {Path(known[0]).name}, the first of {len(paths)} files")
+        if len(others) > 1 and known:
+            self.say(f"Opening {Path(known[0]).name}, the first of {len(others)} files")
 
     def start_job(self, title: str, work: Work, is_patient: bool = False) -> Job:
         """Queue long work; its result is announced when it is done."""
@@ -288,7 +301,7 @@ class Session:
     @property
     def is_settled(self) -> bool:
         """Whether what is shown, a picture or its failure, is final for the present document."""
-        if self.opening is not None or self.engine.jobs:
+        if self.opening is not None or self.engine.jobs or self.inversion.is_busy:
             return False
         request, frame = self.request(), self.engine.frame
         if request is None:
@@ -341,6 +354,10 @@ class Session:
         return (max(16, round(chosen * width / height)), chosen)
 
     # ---- inside
+
+    def _add_photos(self, paths: Sequence[str | Path]) -> None:
+        self.inversion.add_files(paths)
+        self.wants_panel = PANEL
 
     def _open(self, scene: Scene, show: bool) -> None:
         name = title_of(scene.path)
@@ -443,7 +460,11 @@ class Session:
             return
         if opened.remark:
             self.log.add("warning", opened.remark)
-        if self.latent.is_bound and self.latent.weights != opened.fingerprint:
+        is_foreign = self.latent.is_bound and self.latent.weights != opened.fingerprint
+        tuning = self.tuning
+        if tuning is not None and tuning.delta.weights != opened.fingerprint:
+            self.tuning, is_foreign = None, True
+        if is_foreign:
             self.latent = self.latent.unbound()
             self.say("Left out what belongs to the other generator; undo goes back to both.")
 

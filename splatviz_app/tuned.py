@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
-from models.delta import Tuning
+from models.delta import HEADER, SUFFIX, Tuning
 from models.generator import HeadGenerator
 from renderer.errors import SplatheadError
 
@@ -20,6 +23,8 @@ class LiveTuning:
 
 
 AnyTuning = Tuning | LiveTuning
+
+_LONGEST_HEADER = 2**20  # bytes; that of a tuning names a few hundred parameters
 
 
 class LiveNetworks:
@@ -56,3 +61,19 @@ class LiveNetworks:
 def what_counts(tuning: AnyTuning | None) -> AnyTuning | None:
     """The tuning, or None where it changes nothing."""
     return None if isinstance(tuning, Tuning) and tuning.strength == 0 else tuning
+
+
+def is_tuning_file(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is a tuning and no generator, by its name or its first bytes."""
+    path = Path(path)
+    if path.name.lower().endswith(SUFFIX):
+        return True
+    if path.suffix.lower() != ".safetensors":
+        return False
+    try:
+        with open(path, "rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(length)) if length <= _LONGEST_HEADER else {}
+        return HEADER in header.get("__metadata__", {})
+    except (OSError, ValueError, RecursionError, AttributeError, TypeError):
+        return False  # whoever opens it will say what is wrong

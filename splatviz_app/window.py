@@ -339,6 +339,7 @@ class _Window:
         session.hand_is_busy = held or now < session.busy_until
         session.update(now - self._last_frame)
         self._last_frame = now
+        self._show_wanted_panel()
         self._show_title()
         if session.inertia.moves or session.moves_by_itself:
             hello_imgui.request_refresh()
@@ -346,6 +347,17 @@ class _Window:
             hello_imgui.get_runner_params().app_shall_exit = True
         if self.options.screenshot is not None:
             self._close_when_settled()
+
+    def _show_wanted_panel(self) -> None:
+        """Bring a panel to the front that the session asks for, also one that was closed."""
+        title, self.session.wants_panel = self.session.wants_panel, ""
+        if not title:
+            return
+        docking = hello_imgui.get_runner_params().docking_params
+        panel = docking.dockable_window_of_name(title)
+        if panel is not None:
+            panel.is_visible = True
+            docking.focus_dockable_window(title)
 
     def _after_swap(self) -> None:
         if self._is_software_gl:

@@ -111,6 +111,11 @@ class InversionDesk:
         """Whether photos are being read or prepared."""
         return bool(self._tasks)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether anything goes on that the document is going to hear of."""
+        return bool(self._tasks) or self._job is not None
+
     def is_preparing_photo(self, photo: Photo) -> bool:
         """Whether a photo is being prepared."""
         return any(photo is other for task in self._tasks for other in task.photos)

@@ -106,7 +106,7 @@ def prepare_photos(
             if found is None:
                 found = find_faces(decode_picture(photo.content, photo.name).pixels)
                 faces[photo.content] = found
-            if face is None and found and found[0].width >= LEAST_FACE:
+            if face is None and found and found[0].side >= LEAST_FACE:
                 face = found[0]  # else `prepare` looks once more, and says what is wrong
             work = prepare(photo, settings, face)
             new = yield from _within(work, 4 * number, 4 * len(chosen))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from inversion.pictures import PICTURE_SUFFIXES
 from renderer.camera import OrbitRig
 from splatviz_app.controls import Inertia
 from splatviz_app.document import Document
@@ -19,6 +20,7 @@ from splatviz_app.projects.content import Content, content_of
 from splatviz_app.projects.files import (
     NOTE_SUFFIXES,
     PROJECT_SUFFIX,
+    has_note,
     note_of,
     with_surroundings,
     write_project,
@@ -308,6 +310,11 @@ def _timeless(document: Document) -> Document:
 def _work(document: Document) -> Document:
     """What of a document took work: not which file was opened, and from where it was looked at."""
     return replace(document, scene=None, rig=OrbitRig(), view=ViewSettings())
+
+
+def is_photo(path: str | Path) -> bool:
+    """Whether a file is a picture of something, and not one that says how it was made."""
+    return Path(path).suffix.lower() in PICTURE_SUFFIXES and not has_note(path)
 
 
 def is_project(path: str | Path) -> bool:

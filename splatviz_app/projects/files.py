@@ -134,6 +134,14 @@ def read_note(path: str | os.PathLike[str]) -> Content:
     return _understood(path, entry, InlineStore())
 
 
+def has_note(path: str | os.PathLike[str]) -> bool:
+    """Whether a picture was saved by Splathead and says how it was made; looks at its first bytes."""
+    try:
+        return Path(path).suffix.lower() == PICTURE_SUFFIX and bool(_note_in_picture(path))
+    except LoadError:
+        return False
+
+
 def thumbnail_of(picture: np.ndarray, side: int = _THUMBNAIL) -> bytes:
     """Cut the middle square out of a picture and make it small. PNG
 

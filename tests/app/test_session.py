@@ -145,9 +145,9 @@ def test_a_file_that_cannot_be_opened_is_a_sentence_and_the_old_head_stays(
 
 
 def test_a_file_of_no_known_kind_is_a_sentence_at_once(session):
-    session.open("holiday.jpg")
+    session.open("holiday.mp3")
 
-    assert "holiday.jpg" in session.banner
+    assert "holiday.mp3" in session.banner
     assert session.engine.jobs == ()
 
 
