@@ -21,7 +21,8 @@ from inversion.steps import InversionStep, LossValues, Reins, Tuned
 from inversion.target import Target
 from inversion.views import as_shown, draw_views
 from models.delta import delta_between, sharing_twin, with_delta
-from models.generator import CgsGenerator
+from models.differentiable_generator import DifferentiableGenerator
+from models.generator import CgsGenerator, w_per_block
 from models.latents import random_z
 from models.points import CHANNELS
 from renderer.camera import Camera, OrbitRig
@@ -100,14 +101,18 @@ class _Tuning:
         self.parameters = {n: p for n, p in self.copy.named_parameters() if n in chosen}
         for parameter in self.parameters.values():
             parameter.requires_grad_(True)
-        self.adam = torch.optim.Adam(self.parameters.values(), settings.learning_rate, _BETAS)
+        self.fast = DifferentiableGenerator(self.copy)
+        self.adam = torch.optim.Adam(
+            self.parameters.values(), settings.learning_rate, _BETAS, fused=True
+        )
         poses = torch.stack([camera.cam_to_world for camera in cameras])
         focals = torch.stack([camera.focal for camera in cameras])
         self.cameras = Camera(poses, focals).to(pivot.device, torch.float32)  # [V]
         self.random = np.random.RandomState([settings.seed, 2])
-        self.before = self.base.synthesize(pivot[None])[0]
+        with torch.no_grad():
+            self.before = self.base.synthesize(pivot[None])[0]
         self.others = self._other_ws()
-        self.other_heads: dict[int, Gaussians] = {}
+        self._others_before: dict[int, Gaussians] = {}
         # The newest loss of each view, by the last weights, which alone can be compared.
         self.newest = torch.full((len(cameras),), math.inf)
         self.best, self._least = 0, math.inf
@@ -118,16 +123,21 @@ class _Tuning:
         settings = self.settings
         views = choose_views(len(self.newest), settings.batch_size, self.random)
         with torch.enable_grad():
-            head = self.copy.synthesize(self.pivot[None])[0]
-            pictures = self._draw(head, Camera(*self._chosen(views)))
+            holds = settings.locality > 0
+            other = number // _EVERY % _OTHERS if holds and number % _EVERY == 0 else None
+            heads = self._synthesize(other)
+            pictures = self._draw(heads[0], Camera(*self._chosen(views)))
             found = self.comparison(pictures, views)
             weights = settings.weights.towards(settings.last_weights, progress)
             values = found.values(weights)
             if not math.isfinite(values.total):
                 raise ran_away(settings.learning_rate)
             loss = found.total(weights)
-            if settings.locality > 0:
-                loss = loss + settings.locality * self._moved(head, number)
+            if holds:
+                moved = self._apart(heads[0], self.before)
+                if other is not None:
+                    moved = moved + self._apart(heads[1], self._other_before(other))
+                loss = loss + settings.locality * moved
             self.adam.zero_grad(set_to_none=True)
             loss.backward()
         self._remember(number, found, views)
@@ -188,16 +198,20 @@ class _Tuning:
         with torch.no_grad():
             return self.base.map(z)
 
-    def _moved(self, head: Gaussians, number: int) -> Tensor:
-        """How far the head from another side, and now and then another head, are from what they were."""
-        moved = self._apart(head, self.before)
-        if number % _EVERY == 0:
-            which = (number // _EVERY) % _OTHERS
-            w = self.others[which][None]
-            if which not in self.other_heads:
-                self.other_heads[which] = self.base.synthesize(w)[0]
-            moved = moved + self._apart(self.copy.synthesize(w)[0], self.other_heads[which])
-        return moved
+    def _synthesize(self, other: int | None) -> Gaussians:
+        """The head as it is now, and one of the others. [1 or 2, N, …]"""
+        w = self.pivot[None]
+        if other is not None:
+            both = (w, self.others[other][None])
+            w = torch.cat([w_per_block(each, self.base.config) for each in both])
+        return self.fast.synthesize(w)
+
+    def _other_before(self, other: int) -> Gaussians:
+        """One of the others as the generator made it at first; each is made once."""
+        if other not in self._others_before:
+            with torch.no_grad():
+                self._others_before[other] = self.base.synthesize(self.others[other][None])[0]
+        return self._others_before[other]
 
     def _apart(self, head: Gaussians, before: Gaussians) -> Tensor:
         """How two heads differ from a random side: colours at two sizes. []"""

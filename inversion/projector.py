@@ -21,6 +21,7 @@ from inversion.steps import Inversion, InversionStep, LossValues, Reins
 from inversion.target import Target
 from inversion.views import CameraCorrections, as_shown, draw_views
 from models.delta import sharing_twin
+from models.differentiable_generator import DifferentiableGenerator
 from models.generator import CgsGenerator, HeadGenerator
 from models.latents import random_z
 from renderer.camera import Camera
@@ -97,7 +98,7 @@ class _Search:
     ) -> None:
         """Begin at a w. [1 or blocks, W]"""
         self.settings, self.comparison, self.space = settings, comparison, space
-        self.generator = sharing_twin(generator)
+        self.generator = DifferentiableGenerator(sharing_twin(generator))
         if settings.per_block:
             start = start.expand(generator.blocks, -1)
         self.coordinates = space.coordinates(start).requires_grad_(True)  # [1 or blocks, K]
