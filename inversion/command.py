@@ -110,7 +110,7 @@ class Options:
         """Raise InversionError for what does not fit together."""
         if not self.photos:
             raise InversionError(
-                "There is no photo. Name one or several: python -m inversion me.jpg"
+                "There is no photo. Name one or several, then --out and a folder."
             )
         if len(self.points) not in (0, 2 * _POINTS):
             raise InversionError(
@@ -211,7 +211,7 @@ def _prepared(
 
 def _chosen_face(faces: Sequence[Face], number: int, name: str) -> Face | None:
     """Return a face by its number; None leaves it to `prepare` to say why there is none."""
-    if number < len(faces) and faces[number].width >= LEAST_FACE:
+    if number < len(faces) and faces[number].side >= LEAST_FACE:
         return faces[number]
     if number == 0:
         return None

@@ -23,7 +23,7 @@ from inversion.torchvision_ops import ensure_torchvision
 
 # Least probability of a face.
 LEAST_PROBABILITY = 0.9
-# Least width of a face that a head can be made from, px.
+# Least side of a face's box that a head can be made from, px.
 LEAST_FACE = 40
 # Faces are looked for on a canvas of one size: each new shape costs the CPU time once.
 CANVAS = 1024
@@ -49,7 +49,7 @@ class Face:
     probability: float
 
     @property
-    def width(self) -> float:
+    def side(self) -> float:
         """The larger side of its box, px."""
         return max(self.box[2] - self.box[0], self.box[3] - self.box[1])
 

@@ -36,7 +36,7 @@ LARGEST_COST = 15.0
 # Share of the crop that may lie outside of the photo.
 LARGEST_OUTSIDE = 0.2
 # Least ratio of the Laplacian's deviation to the brightness's in a sharp face, at 256 px.
-LEAST_SHARPNESS = 0.1
+LEAST_SHARPNESS = 0.075
 
 
 @dataclass(frozen=True)
@@ -114,9 +114,9 @@ def main_face(picture: Picture) -> Face:
             f"No face was found in {picture.name}. Choose a photo that shows one from the front, "
             "or set its landmarks by hand."
         )
-    if faces[0].width < LEAST_FACE:
+    if faces[0].side < LEAST_FACE:
         raise InversionError(
-            f"The face in {picture.name} is only {faces[0].width:.0f} px wide; "
+            f"The face in {picture.name} is only {faces[0].side:.0f} px large; "
             f"at least {LEAST_FACE} are needed. Choose a larger photo."
         )
     return faces[0]
@@ -217,12 +217,14 @@ def warnings_for(photo: Photo) -> tuple[str, ...]:
 
 def _light_and_focus(crop: np.ndarray, alignment: Alignment) -> list[str]:
     """Judge the middle of a crop [256, 256, 3] uint8."""
-    face = cv2.cvtColor(crop[64:192, 64:192], cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
+    grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
+    middle = np.s_[64:192, 64:192]
+    face, edges = grey[middle], cv2.Laplacian(grey, cv2.CV_32F)[middle]
     found = []
     if float(np.percentile(face, 90)) < 0.2:
         found.append("The face is very dark; a brighter photo gives a better head.")
     # Not of a crop that was enlarged: that one is blurred, but the warning of its size says why.
-    sharpness = float(cv2.Laplacian(face, cv2.CV_32F).std()) / max(0.02, float(face.std()))
+    sharpness = float(edges.std()) / max(0.02, float(face.std()))
     if alignment.side >= SMALL_CROP and sharpness < LEAST_SHARPNESS:
         found.append("The face is blurred; a sharper photo gives a better head.")
     return found
