@@ -11,6 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from inversion.torchvision_ops import ensure_torchvision
+from inversion.weights import VGGFACE2, find, load
+
 SIDE = 160  # px of the network's pictures
 
 # Where the detector that the network was trained behind puts both eyes, the nose and the corners of
@@ -58,6 +61,26 @@ class FaceNetwork:
         grid = F.affine_grid(placing, [len(pictures), 3, SIDE, SIDE], align_corners=False)
         faces = F.grid_sample(pictures, grid, padding_mode="border", align_corners=False)
         return F.normalize(self._network((255 * faces - 127.5) / 128), dim=-1)
+
+
+def load_identity(device: torch.device | str = "cpu") -> FaceNetwork | None:
+    """Make the network if its weights are here; nothing is fetched.
+
+    Raises:
+        CheckpointError: The file is damaged.
+    """
+    path = find(VGGFACE2)
+    if path is None:
+        return None
+    weights = load(VGGFACE2, path)
+    ensure_torchvision()
+    from facenet_pytorch import InceptionResnetV1
+
+    with torch.random.fork_rng():  # the network draws weights before it takes these
+        network = InceptionResnetV1(pretrained=None, classify=False)
+    # The file also has the layer that names the 8,631 people it was trained on.
+    network.load_state_dict({name: weights[name] for name in network.state_dict()})
+    return FaceNetwork(network.to(device))
 
 
 def _extent(placing: Tensor) -> Tensor:

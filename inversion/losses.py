@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from inversion.identity import Identity
-from inversion.perceptual import Perceptual, StructuralDistance
+from inversion.identity import Identity, load_identity
+from inversion.perceptual import Perceptual, StructuralDistance, load_lpips
 from inversion.settings import LossWeights
 from inversion.steps import LossValues, Quality
 from inversion.target import Target
@@ -33,8 +33,12 @@ class Perception:
 
     @staticmethod
     def load(device: torch.device | str = "cpu") -> Perception:
-        """Measure by the best that this computer has the weights for; the rest is left out."""
-        return Perception()
+        """Measure by the best that this computer has the weights for; nothing is fetched.
+
+        Raises:
+            CheckpointError: A file of weights is damaged.
+        """
+        return Perception(load_lpips(device) or StructuralDistance(), load_identity(device))
 
     @property
     def describe(self) -> str:
