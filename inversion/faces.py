@@ -1,5 +1,7 @@
 """Finding faces and their landmarks in a picture, with MTCNN (its weights come with its library).
 
+What it misses mediapipe may find, where that is installed.
+
 Landmarks and boxes are px of the picture, pixel centres at half integers.
 """
 
@@ -18,6 +20,7 @@ import torch
 
 from inversion.alignment import Alignment, Point
 from inversion.crop import cut, from_crop
+from inversion.face_mesh import find_meshes, landmarks_of
 from inversion.pose import first_quad
 from inversion.torchvision_ops import ensure_torchvision
 
@@ -45,7 +48,7 @@ class Face:
     box: tuple[float, float, float, float]
     # Both eyes (the left one in the picture first), nose, both corners of the mouth; px.
     points: tuple[Point, ...]
-    # How sure the detector is.
+    # How sure the detector is; 0 if it does not say.
     probability: float
 
     @property
@@ -74,6 +77,8 @@ def find_faces(pixels: np.ndarray) -> tuple[Face, ...]:
         box = np.reshape(face.box, (2, 2)) * back
         points = np.asarray(face.points) * back
         faces.append(_face(box, points, face.probability))
+    if not faces:
+        faces = [_face_of(mesh) for mesh in find_meshes(pixels)]
     return tuple(sorted(faces, key=lambda face: -_prominence(face, width, height)))
 
 
@@ -154,6 +159,11 @@ def _face(box: np.ndarray, points: np.ndarray, probability: float) -> Face:
     return Face(
         (left, top, right, bottom), tuple((float(x), float(y)) for x, y in points), probability
     )
+
+
+def _face_of(mesh: np.ndarray) -> Face:
+    """A face from its dense landmarks. [478, 2]"""
+    return _face(np.stack([mesh.min(axis=0), mesh.max(axis=0)]), landmarks_of(mesh), 0.0)
 
 
 def _prominence(face: Face, width: int, height: int) -> float:

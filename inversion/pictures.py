@@ -161,6 +161,8 @@ def _offer_heif() -> None:
 
 def _why_unknown(content: bytes) -> str:
     if content[4:8] == b"ftyp" and content[8:12] in _HEIC_BRANDS:
+        if "HEIF" in Image.OPEN:
+            return "is a damaged HEIC picture. Copy or export it again."
         return (
             'is a HEIC picture, which needs a library: install it with "pip install pillow-heif" '
             "and start again, or export the picture as JPEG."

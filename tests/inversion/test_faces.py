@@ -18,6 +18,12 @@ from inversion.pose import align
 MARKS = [(205, 101.5), (247, 104), (224.5, 129.5), (202.5, 139.5), (245.5, 142)]
 
 
+@pytest.fixture(autouse=True)
+def without_mediapipe(monkeypatch):
+    """Whoever runs these tests may have it."""
+    monkeypatch.setattr("inversion.faces.find_meshes", lambda pixels: [])
+
+
 @cache
 def portrait():
     return astronaut()
@@ -130,6 +136,27 @@ def test_a_picture_that_lies_is_told(quarters, how):
 
     assert find_faces(lying) == ()
     assert how_it_lies(lying) == how
+
+
+def test_a_face_that_only_the_mesh_sees_is_found(monkeypatch):
+    mesh = np.random.RandomState(2).rand(478, 2) * [80, 100] + [30, 40]
+    for vertex, mark in zip((468, 473, 1, 61, 291), MARKS, strict=True):
+        mesh[vertex] = mark
+    monkeypatch.setattr("inversion.faces.find_meshes", lambda pixels: [mesh])
+
+    (face,) = find_faces(np.zeros((300, 300, 3), np.uint8))
+
+    assert face.points == tuple((float(x), float(y)) for x, y in MARKS)
+    assert face.box == (*mesh.min(axis=0), *mesh.max(axis=0))
+
+
+def test_the_mesh_is_asked_only_for_faces_that_were_missed(monkeypatch):
+    def must_not(pixels):
+        raise AssertionError
+
+    monkeypatch.setattr("inversion.faces.find_meshes", must_not)
+
+    assert len(find_faces(portrait())) == 1
 
 
 def test_a_face_that_the_second_look_misses_stays_as_it_was():

@@ -283,6 +283,7 @@ def test_a_jpeg_of_many_megapixels_is_read_reduced():
 
 def test_heic_says_what_to_install_when_its_library_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    monkeypatch.delitem(Image.OPEN, "HEIF", raising=False)
 
     said = sentence(b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic" + bytes(100), "a.heic")
 

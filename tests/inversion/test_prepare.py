@@ -35,6 +35,12 @@ def named(pixels, alpha=None):
     return photo_of(Picture(np.ascontiguousarray(pixels), alpha, "portrait.png"))
 
 
+@pytest.fixture(autouse=True)
+def without_mediapipe(monkeypatch):
+    """Whoever runs these tests may have it."""
+    monkeypatch.setattr("inversion.faces.find_meshes", lambda pixels: [])
+
+
 @cache
 def prepared():
     return result_of(prepare(named(astronaut())))
