@@ -24,8 +24,10 @@ from inversion.alignment import CropRecipe, Point
 from inversion.crop import cut, recipe_for
 from inversion.errors import InversionError
 from inversion.faces import LEAST_FACE, Face, find_faces
+from inversion.identity import load_identity
 from inversion.losses import Perception
 from inversion.matting import MatteMethod
+from inversion.perceptual import Lpips
 from inversion.photo import Photo
 from inversion.pictures import Picture, decode_picture, read_picture
 from inversion.pivotal import tune
@@ -43,7 +45,7 @@ from inversion.results import (
 from inversion.settings import ProjectorSettings, TuningSettings
 from inversion.steps import InversionStep, Quality, Reins
 from models.checkpoint import LoadedGenerator, load_generator
-from models.delta import with_delta
+from models.delta import SUFFIX, with_delta
 from models.directions import weights_hash
 from models.generator import CgsGenerator
 from models.zoo import DEMO_GENERATOR
@@ -109,9 +111,7 @@ class Options:
     def check(self) -> None:
         """Raise InversionError for what does not fit together."""
         if not self.photos:
-            raise InversionError(
-                "There is no photo. Name one or several, then --out and a folder."
-            )
+            raise InversionError("There is no photo. Name one or several, then --out and a folder.")
         if len(self.points) not in (0, 2 * _POINTS):
             raise InversionError(
                 f"--points takes ten numbers, x and y of five landmarks; {len(self.points)} are given."
@@ -137,6 +137,8 @@ def work_through(options: Options) -> Iterator[str]:
     _use_weights(options.weights)
     pictures = _pictures(options)
     loaded = _loaded(options)
+    generator = loaded.generator
+    perception = None if options.only_prepare else _perception(options, generator.w_avg.device)
     recipe = options.recipe or recipe_for(loaded.summary)
     report: dict[str, Any] = {"photos": [], "model": str(options.model)}
     photos: list[Photo] = []
@@ -144,8 +146,8 @@ def work_through(options: Options) -> Iterator[str]:
         photo = yield from _prepared(picture, options, recipe)
         photos.append(photo)
         yield from _show(photo, folder, report, options.size)
-    if not options.only_prepare:
-        yield from _invert(photos, loaded.generator, options, folder, report)
+    if perception is not None:
+        yield from _invert(photos, generator, perception, options, folder, report)
     folder.report("report.json", report)
     yield f"Wrote {len(folder.names)} files to {options.out}"
     if "stopped" in report:
@@ -254,12 +256,12 @@ def _show(photo: Photo, folder: Folder, report: dict[str, Any], size: int) -> It
 def _invert(
     photos: Sequence[Photo],
     generator: CgsGenerator,
+    perception: Perception,
     options: Options,
     folder: Folder,
     report: dict[str, Any],
 ) -> Iterator[str]:
     """Find the head, tune the generator, and write both."""
-    perception = _perception(options)
     digest = weights_hash(generator)
     report |= {
         "weights": digest,
@@ -296,7 +298,7 @@ def _invert(
         for entry, quality in zip(report["views"], quality_entries(tuned.quality), strict=True):
             entry["tuned"] = quality
         yield _said("Tuning", tuned.steps, tuned.quality)
-        folder.delta("tuning.delta.safetensors", tuned.delta)
+        folder.delta(f"head{SUFFIX}", tuned.delta)
         head = _head(with_delta(generator, tuned.delta, 1.0, weights=digest), found.w)
     _write_views(folder, photos, head, found.cameras, "result", options.size)
     folder.picture("novel.png", turntable(head, options.size // 2))
@@ -389,6 +391,23 @@ def _head(generator: CgsGenerator, w: Tensor) -> Gaussians:
         return generator.synthesize(w[None])
 
 
-def _perception(options: Options) -> Perception:
-    """Choose how pictures are compared."""
-    return Perception()
+def _perception(options: Options, device: torch.device) -> Perception:
+    """Load what pictures are compared by.
+
+    Raises:
+        InversionError: What was asked for has no weights here.
+        CheckpointError: A file of weights is damaged.
+    """
+    match options.perceptual:
+        case "lpips-alex":
+            return Perception(
+                Lpips("alex", weights.load(weights.ALEXNET)).to(device), load_identity(device)
+            )
+        case "lpips-vgg":
+            return Perception(
+                Lpips("vgg", weights.load(weights.VGG16)).to(device), load_identity(device)
+            )
+        case "stand-in":
+            return Perception(identity=load_identity(device))
+        case _:
+            return Perception.load(device)
