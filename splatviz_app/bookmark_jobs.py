@@ -100,7 +100,8 @@ def write_bookmarks(
     with atomic_write(path) as file:
         file.write(content)
     heads = "head" if len(bookmarks) == 1 else "heads"
-    return SavedFile(path, f"Saved {len(bookmarks)} {heads} in {path}")
+    without = ", without the tunings" if any(bookmark.tuning for bookmark in bookmarks) else ""
+    return SavedFile(path, f"Saved {len(bookmarks)} {heads}{without} in {path}")
 
 
 def read_bookmarks(
@@ -141,8 +142,9 @@ def read_bookmarks(
 
 
 def bookmarks_text(bookmarks: Sequence[Bookmark]) -> str:
-    """Write bookmarks as JSON."""
-    entries = encode(tuple(bookmarks), tuple[Bookmark, ...], InlineStore())
+    """Write bookmarks as JSON, without their tunings, which are large and have files of their own."""
+    plain = tuple(replace(bookmark, tuning=None) for bookmark in bookmarks)
+    entries = encode(plain, tuple[Bookmark, ...], InlineStore())
     return json.dumps({VERSION: FORMAT, "bookmarks": entries}, ensure_ascii=False, allow_nan=False)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from models.delta import Tuning
 from models.latents import LatentSettings, Values
 from renderer.errors import SplatheadError
 
@@ -36,6 +37,8 @@ class Bookmark:
     weights: str
     # A PNG of it, square; empty if there is none.
     thumbnail: bytes = field(default=b"", repr=False)
+    # What its generator was tuned by.
+    tuning: Tuning | None = None
 
     def latent_for(self, weights: str) -> LatentSettings:
         """Where it is, for the open generator.

@@ -35,6 +35,11 @@ class History(Generic[Value]):
         self._values = [change(value) for value in self._values]
 
     @property
+    def values(self) -> tuple[Value, ...]:
+        """All that are remembered, the oldest first."""
+        return tuple(self._values)
+
+    @property
     def present(self) -> Value:
         """The value at which we stand: the newest the hand let go of."""
         return self._values[self._now]

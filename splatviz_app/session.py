@@ -11,6 +11,7 @@ from models.delta import Tuning
 from models.latents import LatentSettings
 from renderer.camera import OrbitRig
 from renderer.errors import SplatheadError
+from splatviz_app.bookmarks import Bookmark
 from splatviz_app.controls import Inertia, choose_size
 from splatviz_app.directions import Palette, palette_for, with_palette
 from splatviz_app.document import Document
@@ -49,7 +50,7 @@ from splatviz_app.scenes import (
 )
 from splatviz_app.selection import Selection
 from splatviz_app.textures import Textures
-from splatviz_app.tuned import is_tuning_file
+from splatviz_app.tuned import LiveTuning, is_tuning_file
 
 
 @dataclass(frozen=True)
@@ -183,6 +184,14 @@ class Session:
         return self.library.find(self.scene) if self.scene is not None else None
 
     @property
+    def head(self) -> Preview:
+        """Which head of the generator is shown, as far as it can be kept: not one in the making."""
+        preview = self.preview
+        if preview is not None and not isinstance(preview.tuning, LiveTuning):
+            return preview
+        return Preview(self.latent, self.tuning)
+
+    @property
     def result(self) -> RenderResult | None:
         """The newest picture that succeeded."""
         return self.engine.frame
@@ -239,6 +248,15 @@ class Session:
             self.keep_quiet_about(self.opening)
         self._opening_scene = None
         self.opening = self.start_job(title, work)
+
+    def bring_back(self, bookmark: Bookmark) -> None:
+        """Show a head that was kept, tuned as it was.
+
+        Raises:
+            ForeignBookmark: It belongs to another generator, or none is open.
+        """
+        latent = bookmark.latent_for(self._weights)
+        self.document = replace(self.document, latent=latent, tuning=bookmark.tuning)
 
     def run_edits_again(self) -> None:
         """Try an edit that failed once more."""
@@ -328,7 +346,7 @@ class Session:
         if self.scene is None or self.opened is None:
             return None
         edits = self.editing.shown(self.edits)
-        shown = self.preview or Preview(self.latent, self.tuning)
+        shown = self.preview or self.head
         is_gan = isinstance(self.scene, GanHead)
         return RenderRequest(
             scene=self.scene,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from models.delta import HEADER, SUFFIX, Tuning
@@ -61,6 +63,12 @@ class LiveNetworks:
 def what_counts(tuning: AnyTuning | None) -> AnyTuning | None:
     """The tuning, or None where it changes nothing."""
     return None if isinstance(tuning, Tuning) and tuning.strength == 0 else tuning
+
+
+@lru_cache(maxsize=64)
+def digest_of(content: bytes) -> str:
+    """SHA-256 of a delta's content, hexadecimal; jobs ask for it early, since it takes a moment."""
+    return hashlib.sha256(content).hexdigest()
 
 
 def is_tuning_file(path: str | os.PathLike[str]) -> bool:

@@ -8,11 +8,13 @@ from typing import Literal
 
 from imgui_bundle import imgui
 
-from models.latents import LatentSettings
+from models.delta import Tuning
 from renderer.errors import SplatheadError
 from splatviz_app.bookmark_jobs import SUFFIXES, ReadBookmarks, read_bookmarks, write_bookmarks
 from splatviz_app.bookmarks import Bookmark, of_generator, renamed, unused_bookmark_name
+from splatviz_app.document import Document
 from splatviz_app.engine import Job, JobState
+from splatviz_app.inversion.preview import Preview
 from splatviz_app.projects.files import pixels_of, thumbnail_of
 from splatviz_app.scenes import OpenedGenerator
 from splatviz_app.session import Session
@@ -33,7 +35,7 @@ _HELP = {
     "Import…": f"Read bookmarks from a file ({', '.join(SUFFIXES)}), or w of another program (.npz).",
 }
 _EXPORTS = {
-    ".json": "Bookmarks as JSON: small, with everything, to be imported again.",
+    ".json": "Bookmarks as JSON: small, with everything but tunings, to be imported again.",
     ".npz": "Bookmarks as NumPy arrays: the same, and the w of each head for other programs.",
 }
 _WITHOUT = "Open a generator first to keep its heads: a .ply file is one head already."
@@ -45,7 +47,7 @@ class _Keeping:
     """A head that is to be kept as soon as its picture is there."""
 
     where: Literal["new", "checkpoint", "update"]
-    latent: LatentSettings
+    head: Preview
     weights: str
     index: int = -1  # of the bookmark that is updated
 
@@ -60,7 +62,7 @@ class BookmarksPanel:
         """Begin with nothing chosen."""
         self._chosen: Bookmark | None = None
         self._keeping: _Keeping | None = None
-        self._before: LatentSettings | None = None  # while comparing: where the user is
+        self._before: Document | None = None  # while comparing: where the user is
         self._route = RouteRows()
         self._import_dialog = FileDialog("import bookmarks")
         self._reading: Job | None = None
@@ -126,24 +128,27 @@ class BookmarksPanel:
 
     def _keep(self, session: Session, where: Literal["new", "checkpoint", "update"]) -> None:
         index = self._index(session)
-        self._keeping = _Keeping(where, session.latent, _weights_of(session), index)
+        self._keeping = _Keeping(where, session.head, _weights_of(session), index)
 
     def _finish_keeping(self, session: Session, keeping: _Keeping) -> None:
         """Put a bookmark into the document, once its picture is there or will never be."""
         result = session.result
         is_there = (
             result is not None
-            and result.request.latent == keeping.latent
+            and (result.request.latent, result.request.tuning)
+            == (keeping.head.latent, keeping.head.tuning)
             and result.request.scene == session.scene
             # Not the coarse one of a moving head.
             and min(result.request.size) >= min(_SHARP, *session.full_size)
         )
-        is_coming = session.latent == keeping.latent and session.engine.failure is None
+        is_coming = session.head == keeping.head and session.engine.failure is None
         if not is_there and is_coming:
             return
         self._keeping = None
         picture = thumbnail_of(result.image) if is_there and result is not None else b""
-        bookmark = Bookmark("", keeping.latent, keeping.weights, picture)
+        head = keeping.head
+        tuning = head.tuning if isinstance(head.tuning, Tuning) else None
+        bookmark = Bookmark("", head.latent, keeping.weights, picture, tuning)
         if keeping.where == "checkpoint":
             checkpoint = replace(bookmark, name="Checkpoint")
             session.document = replace(session.document, checkpoint=checkpoint)
@@ -160,7 +165,7 @@ class BookmarksPanel:
         if pressed == "Save checkpoint":
             self._keep(session, "checkpoint")
         elif pressed == "Reset" and checkpoint is not None:
-            _show(session, checkpoint, weights)
+            _show(session, checkpoint)
 
     # ---- the gallery
 
@@ -183,7 +188,7 @@ class BookmarksPanel:
         corner = imgui.get_cursor_screen_pos()
         if imgui.invisible_button(f"##Bookmark {index}", (side, side)):
             self._chosen = bookmark
-            _show(session, bookmark, weights)
+            _show(session, bookmark)
         is_ours = bookmark.weights == weights
         hint = "" if is_ours else "\nIt belongs to another generator."
         fields.tooltip(f"{bookmark.name}: click to show it. Right-click for more.{hint}")
@@ -204,7 +209,7 @@ class BookmarksPanel:
             return
         if imgui.menu_item(f"Show##{index}", "", False)[0]:
             self._chosen = bookmark
-            _show(session, bookmark, weights)
+            _show(session, bookmark)
         if imgui.menu_item(f"Rename below##{index}", "", False)[0]:
             self._chosen = bookmark
         if imgui.menu_item(f"Delete##menu {index}", "", False)[0]:
@@ -245,10 +250,13 @@ class BookmarksPanel:
         """Show the bookmark while the button is held. The hand is busy: it is no step of undo."""
         if held and bookmark is not None:
             if self._before is None:
-                self._before = session.latent
-            session.latent = bookmark.latent
+                self._before = session.document
+            head = replace(session.document, latent=bookmark.latent, tuning=bookmark.tuning)
+            session.document = head
         elif self._before is not None:
-            session.latent, self._before = self._before, None
+            before, self._before = self._before, None
+            head = replace(session.document, latent=before.latent, tuning=before.tuning)
+            session.document = head
 
     def _replace(self, session: Session, index: int, bookmark: Bookmark) -> None:
         bookmarks = session.document.bookmarks
@@ -288,9 +296,9 @@ def _weights_of(session: Session) -> str:
     return opened.fingerprint if isinstance(opened, OpenedGenerator) else ""
 
 
-def _show(session: Session, bookmark: Bookmark, weights: str) -> None:
+def _show(session: Session, bookmark: Bookmark) -> None:
     try:
-        session.latent = bookmark.latent_for(weights)
+        session.bring_back(bookmark)
     except SplatheadError as error:
         session.report(error)
 

@@ -30,6 +30,7 @@ from splatviz_app.inversion.phases import PhaseRun
 from splatviz_app.pipeline import Pipeline
 from splatviz_app.preferences import PerceptionChoice
 from splatviz_app.scenes import drawing_device
+from splatviz_app.tuned import digest_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,6 +163,7 @@ def tune_head(
     )  # fmt: skip
     found = yield from _followed(run, work, pipeline)
     assert isinstance(found, Tuned)
+    digest_of(found.delta.content)  # here and now, where nobody waits for a frame
     return found
 
 
@@ -195,7 +197,9 @@ def read_tuning(path: Path, weights: str) -> Generator[Progress, None, NewTuning
         ForeignDelta: It was made for another generator.
     """
     yield Step(0, 1, f"Reading {path.name}")
-    return NewTuning(read_delta(path, weights), f"Opened the tuning {path.name}; undo removes it")
+    delta = read_delta(path, weights)
+    digest_of(delta.content)  # here and now, where nobody waits for a frame
+    return NewTuning(delta, f"Opened the tuning {path.name}; undo removes it")
 
 
 def _prepared(

@@ -6,6 +6,7 @@ raises `FORMAT` and adds a step to `MIGRATIONS`.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -13,11 +14,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from inversion.photo import Photo
+from models.delta import Tuning
 from models.latents import LatentSettings
 from renderer.rasterize import MAX_SIDE
 from renderer.tonemap import COLORMAPS
 from splatviz_app import controls
 from splatviz_app.document import Document
+from splatviz_app.projects.archive import JPEG, PNG
 from splatviz_app.projects.frozen_json import Misfit, Store, decode, encode
 from splatviz_app.scenes import Scene
 
@@ -31,6 +35,8 @@ _PROGRAM = Path(__file__).resolve().parent.parent.parent
 _LAST_SEED = 2**32 - 1
 _LARGEST_SPLATS = 100.0  # times their size
 _COLOR_LIMIT = 100.0
+_FARTHEST = 1e5  # px from a photo's corner
+_WIDEST_STROKE = 4.0  # sides of the crop, and how far from it a stroke goes
 _OWN_SOURCE = re.compile(r"own:\d{1,9}")  # of a slider of one's own
 
 
@@ -55,6 +61,18 @@ class ModelReference:
 
 
 @dataclass(frozen=True)
+class TuningReference:
+    """Which tuning a picture was made with: a picture does not hold the tuning itself."""
+
+    # SHA-256 of the delta's content.
+    digest: str
+    # How much of it.
+    strength: float = 1.0
+    # Its name, for the eye.
+    name: str = ""
+
+
+@dataclass(frozen=True)
 class Content:
     """All of a project. The scene's own path is only a name: `model` says where it is."""
 
@@ -64,6 +82,8 @@ class Content:
     origin: str = ""
     # Where the clock stood of what moves by itself, seconds.
     time: float = 0.0
+    # What the document was tuned by: of a note only, whose document has no tuning.
+    tuning: TuningReference | None = None
 
 
 def content_of(document: Document, fingerprint: str, project: Path | None) -> Content:
@@ -109,6 +129,8 @@ def from_json(entry: dict[str, Any], store: Store) -> Content:
     assert isinstance(content, Content)
     if (content.document.scene is None) != (content.model is None):
         raise Misfit("the project does not say which model it needs")
+    if content.tuning is not None and not 0 <= content.tuning.strength <= 1:
+        raise Misfit("its tuning.strength cannot be what it is")
     return replace(content, document=_within_bounds(content.document))
 
 
@@ -134,6 +156,12 @@ def places(reference: ModelReference, folder: Path) -> list[Path]:
 def located(scene: Scene, path: Path, changed: int) -> Scene:
     """The scene of a project in the file where it was found."""
     return replace(scene, path=str(path.absolute()), changed=changed)
+
+
+def tunings_of(document: Document) -> Iterator[Tuning]:
+    """Every tuning that a document holds."""
+    holders = (document, *document.bookmarks, document.checkpoint)
+    yield from (holder.tuning for holder in holders if holder is not None and holder.tuning)
 
 
 def _reference(path: Path, fingerprint: str, project: Path | None) -> ModelReference:
@@ -169,6 +197,8 @@ def _within_bounds(document: Document) -> Document:
             for palette in document.palettes
             for axis in palette.own
         ),
+        "tuning": all(map(_is_possible_tuning, tunings_of(document))),
+        "photos": all(map(_is_possible_photo, document.photos)),
     }
     for name, is_allowed in allowed.items():
         if not is_allowed:
@@ -186,3 +216,31 @@ def _latents(document: Document) -> Iterator[LatentSettings]:
         yield from (*palette.having, *palette.lacking)
         if palette.start is not None:
             yield palette.start
+
+
+def _is_possible_tuning(tuning: Tuning) -> bool:
+    """Whether it is worth keeping; what is in it is looked at when it is used."""
+    is_hash = re.fullmatch(r"[0-9a-f]{64}", tuning.delta.weights) is not None
+    return 0 <= tuning.strength <= 1 and is_hash and bool(tuning.delta.content)
+
+
+def _is_possible_photo(photo: Photo) -> bool:
+    """Whether the numbers of a photo are such as hands and detectors set."""
+    found = photo.alignment
+    fits = found is None or (
+        all(abs(place) <= _FARTHEST for place in found.centre)
+        and 0 < found.side <= _FARTHEST
+        and all(
+            abs(turn) <= 2 * math.pi for turn in (found.angle, found.yaw, found.pitch, found.roll)
+        )
+    )
+    places = [place for stroke in photo.strokes for point in stroke.path for place in point]
+    return (
+        fits
+        and photo.content.startswith((PNG, JPEG))
+        and photo.matte[: len(PNG)] in (b"", PNG)
+        and len(photo.points) in (0, 5)
+        and all(abs(place) <= _FARTHEST for point in photo.points for place in point)
+        and all(abs(place) <= _WIDEST_STROKE for place in places)
+        and all(0 < stroke.radius <= _WIDEST_STROKE for stroke in photo.strokes)
+    )

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from inversion.pictures import PICTURE_SUFFIXES
+from models.delta import Tuning
 from renderer.camera import OrbitRig
+from renderer.errors import LoadError
 from splatviz_app.controls import Inertia
 from splatviz_app.document import Document
 from splatviz_app.history import History
 from splatviz_app.pipeline import ViewSettings
-from splatviz_app.projects.content import Content, content_of
+from splatviz_app.projects.content import Content, content_of, tunings_of
 from splatviz_app.projects.files import (
     NOTE_SUFFIXES,
     PROJECT_SUFFIX,
@@ -26,6 +28,7 @@ from splatviz_app.projects.files import (
     write_project,
 )
 from splatviz_app.projects.loading import MissingModel, OpenedProject, Source, load_project
+from splatviz_app.tuned import digest_of
 
 if TYPE_CHECKING:
     from splatviz_app.autosave import Autosave, Lost
@@ -194,7 +197,13 @@ class CurrentProject:
 
     def note(self) -> str:
         """All that a picture needs to be made again, as text for its metadata."""
-        return note_of(self._session.document, self._fingerprint, self._session.editing.time)
+        session = self._session
+        head = session.preview or session.head
+        tuning = (
+            head.tuning if isinstance(head.tuning, Tuning) else None
+        )  # one in the making is lost
+        document = replace(session.document, latent=head.latent, tuning=tuning)
+        return note_of(document, self._fingerprint, session.editing.time)
 
     # ---- once per frame
 
@@ -221,9 +230,13 @@ class CurrentProject:
         session.banner = ""
         session.editing.time = content.time
         if source.is_note:
-            session.document = with_surroundings(content.document, session.document)
+            tuning, remark = self._tuning_of(opened)
+            document = replace(content.document, tuning=tuning)
+            session.document = with_surroundings(document, session.document)
             session.editing.playing = False  # it is the picture of a moment
             session.say(f"Restored what {source.path.name} shows; undo goes back")
+            if remark:
+                session.report(LoadError(source.path, remark))
         else:
             session.document = content.document
             session.history = History(session.document)
@@ -240,6 +253,23 @@ class CurrentProject:
         if opened is not None:
             self._known = (scene, opened.fingerprint)
         return self._known[1] if self._known[0] == scene else ""
+
+    def _tuning_of(self, opened: OpenedProject) -> tuple[Tuning | None, str]:
+        """The tuning a picture was made with, if it is at hand; else a sentence about that."""
+        wanted = opened.content.tuning
+        if wanted is None:
+            return None, ""
+        documents = (self._session.document, *self._session.history.values)
+        known = [opened.delta] if opened.delta is not None else []
+        known += [t.delta for t in dict.fromkeys(t for d in documents for t in tunings_of(d))]
+        for delta in known:
+            if digest_of(delta.content) == wanted.digest:
+                return Tuning(delta, wanted.strength), ""
+        name = f"“{wanted.name}”" if wanted.name else "it was made with"
+        return None, (
+            f"does not hold the tuning {name}, so the head is shown without it. Put the tuning's file "
+            "beside the picture and open it again."
+        )
 
     def _content(self, path: Path) -> Content:
         content = content_of(self._session.document, self._fingerprint, path)

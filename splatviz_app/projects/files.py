@@ -24,8 +24,16 @@ from splatviz_app.projects.archive import (
     read_archive,
     write_archive,
 )
-from splatviz_app.projects.content import Content, LaterVersion, content_of, from_json, to_json
+from splatviz_app.projects.content import (
+    Content,
+    LaterVersion,
+    TuningReference,
+    content_of,
+    from_json,
+    to_json,
+)
 from splatviz_app.projects.frozen_json import InlineStore, Misfit, Store
+from splatviz_app.tuned import digest_of
 
 PROJECT_SUFFIX = ".splathead"
 PICTURE_SUFFIX = ".png"
@@ -76,6 +84,9 @@ def read_project(path: str | os.PathLike[str]) -> Content:
     for bookmark in (*content.document.bookmarks, content.document.checkpoint):
         if bookmark and bookmark.thumbnail and not is_thumbnail(bookmark.thumbnail):
             raise LoadError(path, f"is damaged: a bookmark's picture is none. {_AGAIN}")
+    for photo in content.document.photos:
+        if photo.matte and pixels_of(photo.matte) is None:
+            raise LoadError(path, f"is damaged: the matte of a photo is no picture. {_AGAIN}")
     return content
 
 
@@ -87,8 +98,13 @@ def note_of(document: Document, fingerprint: str, time: float = 0.0) -> str:
         fingerprint: Of the open head or generator.
         time: Of what moves by itself, seconds.
     """
-    shown = with_surroundings(document, Document())
-    content = replace(content_of(shown, fingerprint, None), time=time)
+    # Neither photos, which are nobody else's business, nor tunings, which are large, travel in a picture.
+    shown = replace(with_surroundings(document, Document()), tuning=None)
+    reference = None
+    if document.tuning is not None:
+        delta = document.tuning.delta
+        reference = TuningReference(digest_of(delta.content), document.tuning.strength, delta.name)
+    content = replace(content_of(shown, fingerprint, None), time=time, tuning=reference)
     return json.dumps(to_json(content, InlineStore()), allow_nan=False, separators=(",", ":"))
 
 
@@ -99,6 +115,7 @@ def with_surroundings(document: Document, other: Document) -> Document:
         bookmarks=other.bookmarks,
         checkpoint=other.checkpoint,
         palettes=other.palettes,
+        photos=other.photos,
     )
 
 

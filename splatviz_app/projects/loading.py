@@ -6,11 +6,15 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from renderer.errors import LoadError
+from models.delta import SUFFIX, WeightDelta, read_delta
+from renderer.errors import LoadError, SplatheadError
 from splatviz_app.engine import Progress, Step
-from splatviz_app.projects.content import Content, ModelReference, located, places
+from splatviz_app.projects.content import Content, ModelReference, located, places, tunings_of
 from splatviz_app.projects.files import NOTE_SUFFIXES, read_note, read_project
 from splatviz_app.scenes import BUILT_IN, GanHead, Library, Scene, open_scene, scene_for
+from splatviz_app.tuned import digest_of
+
+_MOST_BESIDE = 50  # files of tunings that are looked at
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,8 @@ class OpenedProject:
     content: Content
     # What the user should know, or nothing.
     remark: str = ""
+    # What a picture was tuned by, if a file beside it holds that.
+    delta: WeightDelta | None = None
 
 
 @dataclass(frozen=True)
@@ -126,7 +132,28 @@ def _fingerprint(library: Library, scene: Scene) -> str:
 
 def _opened(source: Source, content: Content, scene: Scene) -> OpenedProject:
     document = replace(content.document, scene=scene)
-    return OpenedProject(source, replace(content, document=document))
+    delta = None
+    if content.tuning is not None:
+        delta = _delta_beside(source.path, content.tuning.digest)
+    for tuning in tunings_of(document):
+        digest_of(tuning.delta.content)  # here and now, where nobody waits for a frame
+    return OpenedProject(source, replace(content, document=document), delta=delta)
+
+
+def _delta_beside(path: Path, digest: str) -> WeightDelta | None:
+    """Find a tuning among the files beside a picture, by what it holds."""
+    try:
+        beside = sorted(path.parent.glob(f"*{SUFFIX}"))[:_MOST_BESIDE]
+    except OSError:
+        return None
+    for file in beside:
+        try:
+            delta = read_delta(file)
+        except SplatheadError:
+            continue
+        if digest_of(delta.content) == digest:
+            return delta
+    return None
 
 
 def _kind(scene: Scene) -> str:

@@ -99,7 +99,7 @@ def test_equal_arrays_and_pictures_are_kept_once():
     twins = (Zoo(array=ZOO.array, picture=PNG), Zoo(array=ZOO.array, picture=PNG))
     encode(twins, tuple[Zoo, ...], store)
     assert len(store.arrays) == 1
-    assert list(store.pictures.values()) == [PNG]
+    assert list(store.files.values()) == [PNG]
 
 
 def changed(path, value):
