@@ -25,7 +25,8 @@ _HELP = {
 }
 _LABELS = {_DIFFERENCE: f"Difference ×{AMPLIFICATION}"}
 _MOST = 18.0  # em, the side of the picture in the panel
-_LARGE = (54.0, 24.0)  # em, the window at first
+_LARGE = (56.0, 22.8)  # em, the window at first
+_RIGHT = 0.6  # of the main window's width, where it appears: beside the panel
 _WAITING = "The head is not drawn yet."
 
 
@@ -86,7 +87,8 @@ class Comparison:
             min(fields.em(_LARGE[0]), main.size.x), min(fields.em(_LARGE[1]), main.size.y)
         )
         imgui.set_next_window_size(size, imgui.Cond_.appearing)
-        imgui.set_next_window_pos(main.get_center(), imgui.Cond_.appearing, ImVec2(0.5, 0.5))
+        middle = ImVec2(main.pos.x + _RIGHT * main.size.x, main.get_center().y)
+        imgui.set_next_window_pos(middle, imgui.Cond_.appearing, ImVec2(0.5, 0.5))
         flags = imgui.WindowFlags_.no_saved_settings | imgui.WindowFlags_.no_collapse
         shown, stays = imgui.begin(TITLE, True, flags)
         if shown:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -20,6 +21,7 @@ _COLORS = {
 }
 _TOTAL_ON_LIGHT = (0.12, 0.12, 0.12, 1.0)
 _NAMES = {"total": "Total", "mse": "MSE", "identity": "ID"}
+_MOST_TICKS = 6  # of the losses' axis
 _LEAST = 1e-9  # what is shown of a loss that is 0: a logarithm has no place for it
 
 
@@ -39,7 +41,7 @@ class LossCurves:
         Args:
             key: Tells the phases apart.
             curve: One for each step, from the first.
-            best: The step with the least loss, counted from 1; None if there is none yet.
+            best: The step that is kept, from 0; None if there is none yet.
             perceptual: What the perceptual part is called.
         """
         if not curve:
@@ -52,7 +54,8 @@ class LossCurves:
         fit = implot.AxisFlags_.auto_fit
         implot.setup_axes("", "", fit, fit)
         implot.setup_axis_scale(implot.ImAxis_.y1, implot.Scale_.log10)
-        implot.setup_axis_format(implot.ImAxis_.y1, "%g")
+        ticks = _ticks(list(self._lines.values()))
+        implot.setup_axis_ticks(implot.ImAxis_.y1, ticks, [f"{tick:g}" for tick in ticks])
         places = implot.LegendFlags_.horizontal | implot.LegendFlags_.outside
         implot.setup_legend(implot.Location_.north, places)
         names = _NAMES | {"perceptual": perceptual}
@@ -63,8 +66,8 @@ class LossCurves:
             if len(steps) == 1:  # a line of one point shows nothing
                 spec.marker = implot.Marker_.circle
             implot.plot_line(names[part], steps, values, spec)
-        if best is not None and 1 <= best <= len(curve):
-            _mark_best(best, self._lines["total"][best - 1])
+        if best is not None:
+            _mark_best(best + 1, self._lines["total"][best])
         hovered = None
         if implot.is_plot_hovered():
             hovered = min(max(round(implot.get_plot_mouse_pos().x), 1), len(curve))
@@ -73,7 +76,7 @@ class LossCurves:
             implot.plot_inf_lines("##hovered", np.array([float(hovered)]), spec)
         implot.end_plot()
         if hovered is not None:
-            _say(hovered, curve[hovered - 1], names, hovered == best)
+            _say(hovered, curve[hovered - 1], names, best is not None and hovered == best + 1)
 
     def _follow(self, curve: Sequence[LossValues]) -> None:
         """Keep the lines of the curve as arrays. float64"""
@@ -95,12 +98,26 @@ def _color(part: str) -> imgui.ImVec4:
     return imgui.ImVec4(*(_TOTAL_ON_LIGHT if is_light and part == "total" else _COLORS[part]))
 
 
-def _mark_best(best: int, total: float) -> None:
-    """A ring around the best step."""
-    spec = implot.Spec(marker=implot.Marker_.circle, marker_size=5.0)
+def _mark_best(step: int, total: float) -> None:
+    """A dot on the best step, counted from 1."""
+    spec = implot.Spec(marker=implot.Marker_.circle, marker_size=4.0)
+    spec.flags = implot.ItemFlags_.no_legend
     spec.marker_line_color = _color("total")
     spec.marker_fill_color = imgui.ImVec4(0.90, 0.25, 0.25, 1.0)
-    implot.plot_scatter("Best", np.array([float(best)]), np.array([total]), spec)
+    implot.plot_scatter("##best", np.array([float(step)]), np.array([total]), spec)
+
+
+def _ticks(lines: Sequence[np.ndarray]) -> list[float]:
+    """Round numbers across the range of the lines: powers of ten, and as many between as fit."""
+    known = np.concatenate(lines)
+    low, high = float(np.nanmin(known)), float(np.nanmax(known))
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    for between in ((1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1,)):
+        every = [m * 10.0**power for power in range(first, last + 1) for m in between]
+        ticks = [tick for tick in every if low <= tick <= high]
+        if len(ticks) <= _MOST_TICKS:
+            return ticks
+    return ticks[:: -(-len(ticks) // _MOST_TICKS)]
 
 
 def _say(step: int, losses: LossValues, names: Mapping[str, str], is_best: bool) -> None:

@@ -49,24 +49,32 @@ def report_text(report: Report) -> str:
 
 
 def _draw_view(report: Report, view: int, columns: list[str]) -> None:
-    """The name of a view, and below it a row for each head."""
+    """The name of a view, and below it a row for each head if there are several."""
+    name, stages = report.after[view].name, _stages(report)
     imgui.table_next_row()
     imgui.table_set_column_index(0)
-    imgui.text_unformatted(report.after[view].name)
-    fields.tooltip(report.after[view].name)
-    for stage, qualities in _stages(report):
+    imgui.text_unformatted(name)
+    fields.tooltip(name)
+    if len(stages) == 1:
+        _draw_values(report.after[view], columns)
+        return
+    for stage, qualities in stages:
         imgui.table_next_row()
         imgui.table_set_column_index(0)
         imgui.text_colored(fields.quiet_color(), f"  {stage}")
-        for i, name in enumerate(columns, 1):
-            imgui.table_set_column_index(i)
-            imgui.text_unformatted(_value(qualities[view], name))
+        _draw_values(qualities[view], columns)
+
+
+def _draw_values(quality: Quality, columns: list[str]) -> None:
+    for i, name in enumerate(columns, 1):
+        imgui.table_set_column_index(i)
+        imgui.text_unformatted(_value(quality, name))
 
 
 def _stages(report: Report) -> list[tuple[str, tuple[Quality, ...]]]:
     """The heads that were compared, in order."""
-    after = ("after", report.after) if report.before else ("the head", report.after)
-    return [("before", report.before), after] if report.before else [after]
+    last = ("inverted" if report.phase == "latent" else "tuned", report.after)
+    return [("before", report.before), last] if report.before else [last]
 
 
 def _is_measured(report: Report, name: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import psutil
@@ -55,6 +55,13 @@ _CHOICES: Mapping[PerceptionChoice, str] = {
     "stand-in": "Without weights",
 }
 _CHOICE_HELP = "What compares the pictures: networks whose weights are here, or formulas alone."
+_NEXT: Mapping[Phase, str] = {
+    "latent": (
+        "It is an ordinary head now: vary it under Latent, shape it under Edit, keep it under Save. "
+        "Step 4 brings it nearer to the photos."
+    ),
+    "tuning": "The head stays an ordinary one: vary it under Latent, shape it under Edit, save it.",
+}
 _MEMORY_EVERY = 2.0  # seconds between two looks at the memory that is free
 
 
@@ -77,11 +84,6 @@ class RunSections:
     def draw_tuning(self, session: Session) -> None:
         """Draw step 4, and the tuning there is."""
         self._draw_phase(session, "tuning")
-        fields.section("Tuning in use")
-        if session.tuning is None:
-            fields.muted("None: the generator is as it was trained.")
-        busy = "A phase goes on: wait for its end, or stop it." if session.inversion.phase else ""
-        self._blend.draw(session, busy)
 
     def poll(self, session: Session) -> None:
         """Follow up on dialogs and draw windows; every frame, also while the panel is hidden."""
@@ -98,6 +100,8 @@ class RunSections:
             self._draw_running(desk)
         else:
             self._draw_start(session, phase)
+        if phase == "tuning":
+            self._draw_blend(session)
         self._draw_outcome(session, phase)
         is_fresh = not desk.curves.get(phase)
         imgui.set_next_item_open(is_fresh, imgui.Cond_.once)
@@ -127,6 +131,12 @@ class RunSections:
         if why:
             fields.muted(why)
 
+    def _draw_blend(self, session: Session) -> None:
+        """The tuning that is in use, or how to open one."""
+        fields.gap(0.2)
+        busy = "A phase goes on: wait for its end, or stop it." if session.inversion.phase else ""
+        self._blend.draw(session, busy)
+
     def _draw_memory(self, desk: InversionDesk) -> None:
         """How much memory tuning will take, and whether it is there."""
         needed = desk.tuning_bytes
@@ -135,7 +145,7 @@ class RunSections:
         if imgui.get_time() - self._memory[0] > _MEMORY_EVERY:
             self._memory = (imgui.get_time(), float(psutil.virtual_memory().available))
         free = self._memory[1]
-        said = f"It takes about {_gigabytes(needed)} of memory; {_gigabytes(free)} are free."
+        said = f"Needs about {_gigabytes(needed)} of {_gigabytes(free)} free memory."
         if needed > free:
             advice = "Choose a smaller picture size, or let only the last levels change."
             fields.wrapped(f"{said} {advice}", fields.level_color("warning"))
@@ -196,21 +206,22 @@ class RunSections:
             )
             if fields.button("Keep the best head", "Show it, as if the phase had ended there."):
                 desk.accept_rescued()
-        report = desk.report
-        if report is not None and report.phase == phase:
-            fields.gap(0.2)
-            fields.muted(f"Done: of {report.steps} steps, number {report.best + 1} was the best.")
-            draw_report(report)
-            fields.muted(_next_said(phase))
-        views = self._views(desk) if desk.run is not None and desk.run.phase == phase else ()
+        is_newest = desk.run is not None and desk.run.phase == phase
+        views = self._views(desk) if is_newest else ()
         if views:
             fields.gap(0.2)
             self._comparison.draw(session, views)
+        report = desk.report
+        if report is not None and report.phase == phase:
+            fields.gap(0.2)
+            draw_report(report)
+            fields.muted(f"Step {report.best + 1} of {report.steps} is kept. {_NEXT[phase]}")
         curve = desk.curves.get(phase)
         if curve:
-            is_newest = desk.run is not None and desk.run.phase == phase
-            best = desk.newest.best + 1 if is_newest and desk.newest is not None else None
-            self._curves[phase].draw(phase, curve, best, _measures(desk).perceptual)
+            fields.gap(0.2)
+            best = desk.newest.best if is_newest and desk.newest is not None else 0
+            kept = best if report is not None and is_newest else _kept_of(curve, best)
+            self._curves[phase].draw(phase, curve, kept, _measures(desk).perceptual)
 
     def _views(self, desk: InversionDesk) -> tuple[View, ...]:
         """What the newest run compares; empty while that is not known yet."""
@@ -296,20 +307,19 @@ def _is_finishing(desk: InversionDesk) -> bool:
     return desk.run is not None and desk.run.reins.finish
 
 
-def _losses_said(curve: list[LossValues], best: int) -> str:
+def _losses_said(curve: Sequence[LossValues], best: int) -> str:
     """The newest loss and the one that would be kept."""
+    kept = _kept_of(curve, best)
     now = f"Loss {curve[-1].total:.4g}"
-    if not 0 < best < len(curve):  # the first steps are disturbed: none of them is kept
-        return now
-    return f"{now} · best {curve[best].total:.4g} at step {best + 1}"
+    return now if kept is None else f"{now} · best {curve[kept].total:.4g} at step {kept + 1}"
 
 
-def _next_said(phase: Phase) -> str:
-    """What can be done with the head now."""
-    ordinary = "vary it under Latent, shape it under Edit, keep it under Save or as a project"
-    if phase == "latent":
-        return f"It is a head like any other: {ordinary}. Tuning (step 4) brings it nearer to the photos."
-    return f"Blend the tuning below. The head is one like any other: {ordinary}."
+def _kept_of(curve: Sequence[LossValues], best: int) -> int | None:
+    """The step that would be kept now, from 0; None while all are disturbed and none would be."""
+    if not 0 <= best < len(curve):
+        return None
+    is_first = best == 0 and any(losses.total < curve[0].total for losses in curve)
+    return None if is_first else best
 
 
 def _measures(desk: InversionDesk) -> Measures:

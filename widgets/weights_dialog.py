@@ -70,8 +70,8 @@ class WeightsDialog:
         imgui.push_text_wrap_pos(fields.em(_WIDTH))
         imgui.text_unformatted(
             "Without these files inversion works too, only less exactly. They are published by "
-            "others and used under their licences. Nothing of yours is sent: photos stay on this "
-            "computer."
+            "others and used under their licences; of the networks for LPIPS one is enough. Nothing of "
+            "yours is sent: photos stay on this computer."
         )
         imgui.pop_text_wrap_pos()
         for file in self._asked:
