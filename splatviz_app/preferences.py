@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, TypeVar, cast, get_args
 
 import platformdirs
 
@@ -16,14 +17,27 @@ from inversion.settings import ProjectorSettings, TuningSettings
 from renderer.errors import SaveError
 from renderer.files import atomic_write
 from renderer.rasterize import BACKENDS, BackendName
+from splatviz_app.projects.frozen_json import InlineStore, Misfit, decode, saved_fields
 
+Settings = TypeVar("Settings")
 PrecisionChoice = Literal["auto", "float32", "fast"]
 PRECISIONS: tuple[PrecisionChoice, ...] = get_args(PrecisionChoice)
 # What measures how pictures differ: the best that is here, one of LPIPS' networks, or what needs no weights.
 PerceptionChoice = Literal["best", "alexnet", "vgg16", "squeezenet", "stand-in"]
+PERCEPTIONS: tuple[PerceptionChoice, ...] = get_args(PerceptionChoice)
 
 _RECENT_LIMIT = 12
 _ASKED_LIMIT = 60
+# What numbers of settings may be, by their name; all others from 0 to 1000.
+_RANGES: dict[str, tuple[float, float]] = {
+    "steps": (1, 100_000),
+    "candidates": (1, 10_000),
+    "patience": (0, 100_000),
+    "resolution": (16, 2048),
+    "learning_rate": (1e-7, 1.0),
+    "last_learning_rate": (1e-7, 1.0),
+    "seed": (0, 2**32 - 1),
+}
 SHORTEST_SCRIPT, LONGEST_SCRIPT = 0.1, 600.0  # seconds that a script may be given
 
 
@@ -129,6 +143,7 @@ def _from_json(stored: dict[str, object]) -> Preferences:
     """Take each field only if it is of its kind."""
     plain = Preferences()
     backend, precision = stored.get("backend"), stored.get("precision")
+    perception = stored.get("perception")
     return Preferences(
         recent=_texts(stored.get("recent"), plain.recent),
         backend=backend if backend in BACKENDS else None,
@@ -137,9 +152,32 @@ def _from_json(stored: dict[str, object]) -> Preferences:
         save_folder=_text(stored.get("save_folder")),
         runs_folder=_text(stored.get("runs_folder")),
         head_model=_text(stored.get("head_model")),
+        prepare=_settings(stored.get("prepare"), PrepareSettings()),
+        projector=_settings(stored.get("projector"), ProjectorSettings()),
+        tuner=_settings(stored.get("tuner"), TuningSettings()),
+        perception=perception if perception in PERCEPTIONS else plain.perception,
         asked=_texts(stored.get("asked"), plain.asked),
         pinned=_texts(stored.get("pinned"), plain.pinned),
     )
+
+
+def _settings(stored: object, plain: Settings) -> Settings:
+    """Take of some settings each field that is of its kind and within its range."""
+    if not isinstance(stored, dict):
+        return plain
+    taken: dict[str, object] = {}
+    for name, hint in saved_fields(cast(type, type(plain))).items():
+        default = getattr(plain, name)
+        if dataclasses.is_dataclass(default):
+            taken[name] = _settings(stored.get(name), default)
+            continue
+        with suppress(Misfit):
+            value = decode(stored.get(name, default), hint, InlineStore(), name)
+            low, high = _RANGES.get(name, (0, 1000))
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not is_number or low <= value <= high:
+                taken[name] = value
+    return replace(plain, **taken)  # type: ignore[type-var]
 
 
 def _texts(value: object, default: tuple[str, ...]) -> tuple[str, ...]:

@@ -11,7 +11,9 @@ import torch
 
 from inversion.errors import InversionError
 from inversion.faces import LEAST_FACE, Face, find_faces
+from inversion.identity import load_identity
 from inversion.losses import Perception
+from inversion.perceptual import TRUNKS, Lpips, Trunk
 from inversion.photo import Photo
 from inversion.pictures import Picture, decode_picture, read_picture
 from inversion.pivotal import tune
@@ -20,6 +22,7 @@ from inversion.projector import project
 from inversion.settings import ProjectorSettings, TuningSettings
 from inversion.steps import Inversion, InversionStep, Tuned
 from inversion.target import Target
+from inversion.weights import load
 from models.delta import SUFFIX, Tuning, WeightDelta, read_delta, write_delta
 from models.generator import CgsGenerator
 from renderer.errors import SplatheadError
@@ -31,6 +34,12 @@ from splatviz_app.pipeline import Pipeline
 from splatviz_app.preferences import PerceptionChoice
 from splatviz_app.scenes import drawing_device
 from splatviz_app.tuned import digest_of
+
+_TRUNKS: Mapping[PerceptionChoice, Trunk] = {
+    "alexnet": "alex",
+    "squeezenet": "squeeze",
+    "vgg16": "vgg",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,8 +233,15 @@ def load_perception(choice: PerceptionChoice) -> Perception:
 
     Raises:
         InversionError: Its weights are not here.
+        CheckpointError: They are damaged.
     """
-    return Perception() if choice == "stand-in" else Perception.load(drawing_device())
+    device = drawing_device()
+    if choice == "best":
+        return Perception.load(device)
+    if choice == "stand-in":
+        return Perception(identity=load_identity(device))
+    trunk = _TRUNKS[choice]
+    return Perception(Lpips(trunk, load(TRUNKS[trunk][0])).to(device), load_identity(device))
 
 
 def _followed(

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from inversion.prepare import PrepareSettings
+from inversion.settings import LossWeights, ProjectorSettings, TuningSettings
 from renderer.errors import SaveError
 from splatviz_app.preferences import (
     Preferences,
@@ -153,3 +155,33 @@ def test_files_are_saved_to_the_chosen_folder_or_the_users_pictures():
 def test_runs_are_kept_among_the_documents_unless_the_user_says_otherwise(strange_home):
     assert Preferences().runs.name == "Splathead runs"
     assert Preferences(runs_folder="/runs").runs == Path("/runs")
+
+
+# ---- settings of inversion
+
+
+def test_settings_of_inversion_are_kept(tmp_path):
+    preferences = Preferences(
+        prepare=PrepareSettings(recipe="ffhq", matte="grabcut", at_once=False),
+        projector=ProjectorSettings(steps=7, start="average", weights=LossWeights(mse=0.5)),
+        tuner=TuningSettings(locality=0.25, last_levels=2),
+        perception="stand-in",
+    )
+    save_preferences(preferences, tmp_path)
+
+    assert load_preferences(tmp_path) == preferences
+
+
+def test_each_setting_of_inversion_that_cannot_be_gets_its_default(tmp_path):
+    projector = {
+        "steps": 0, "learning_rate": -1.0, "resolution": "large", "start": "nowhere", "noise": 1e99,
+        "per_block": True, "unknown": 3, "weights": {"mse": [1], "identity": 0.5}, "seed": 2**40,
+    }  # fmt: skip
+    stored = {"projector": projector, "tuner": "none", "prepare": 3, "perception": "magic"}
+    (tmp_path / "preferences.json").write_text(json.dumps(stored))
+
+    read = load_preferences(tmp_path)
+
+    assert read == Preferences(
+        projector=ProjectorSettings(per_block=True, weights=LossWeights(identity=0.5))
+    )
