@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Literal
 
 import cv2
@@ -25,8 +27,11 @@ def recipe_for(summary: CheckpointSummary | None) -> CropRecipe:
 
     Only the files' names say it: the released networks are called after their pictures.
     """
-    name = "" if summary is None else f"{summary.path} {summary.provenance.source or ''}".lower()
-    return "ffhq" if "ffhq" in name and "ffhqc" not in name else "ffhqc"
+    if summary is None:
+        return "ffhqc"
+    files = (Path(file).name.lower() for file in (summary.path, summary.provenance.source or ""))
+    said = next((name for name in files if "ffhq" in name), "ffhqc")
+    return "ffhqc" if "ffhqc" in said else "ffhq"
 
 
 def from_crop(alignment: Alignment, points: Sequence[Point]) -> tuple[Point, ...]:
@@ -60,6 +65,7 @@ def cut(
     Returns:
         The crop, like `pixels`. [size, size, C] or [size, size]
     """
+    pixels, alignment = _around(pixels, alignment, size)
     shrinks = alignment.side / size
     if shrinks > 1.3:  # warping looks at 4×4 pixels only: what is finer would alias
         pixels = cv2.GaussianBlur(pixels, (0, 0), 0.4 * shrinks)
@@ -67,14 +73,7 @@ def cut(
         return _warp(pixels, alignment, size, cv2.BORDER_CONSTANT)
     crop = _warp(pixels, alignment, size, cv2.BORDER_REFLECT)
     covered = inside(pixels.shape, alignment, size)
-    if covered.min() >= 1:
-        return crop
-    blurred = cv2.GaussianBlur(crop, (0, 0), size / 40)
-    # The blur begins softly, a little outside of the photo.
-    share = cv2.GaussianBlur(cv2.erode(1 - covered, np.ones((3, 3))), (0, 0), size / 80)
-    share = (share * (covered < 1)).reshape(size, size, *[1] * (crop.ndim - 2))
-    mixed = crop + share * (blurred.astype(np.float32) - crop)
-    return np.rint(mixed).astype(np.uint8) if crop.dtype == np.uint8 else mixed.astype(crop.dtype)
+    return crop if covered.min() >= 1 else _faded(crop, covered)
 
 
 def inside(shape: Sequence[int], alignment: Alignment, size: int) -> np.ndarray:
@@ -105,6 +104,39 @@ def _crop_to_photo(alignment: Alignment) -> tuple[np.ndarray, np.ndarray]:
     cos, sin = math.cos(alignment.angle), math.sin(alignment.angle)
     matrix = alignment.side * np.array([[cos, -sin], [sin, cos]])
     return matrix, np.asarray(alignment.centre) - matrix @ [0.5, 0.5]
+
+
+def _around(pixels: np.ndarray, alignment: Alignment, size: int) -> tuple[np.ndarray, Alignment]:
+    """Leave away what a crop of this size cannot show: blurring a large photo takes long."""
+    margin = 4 + 2 * alignment.side / size  # px that filters look at
+    low, high = np.sort(np.array(corners(alignment)), axis=0)[[0, -1]]
+    shape = np.array([pixels.shape[1], pixels.shape[0]])
+    # Where the square leaves the photo, its mirror image is needed as far.
+    first = np.clip(np.floor(np.minimum(low, 2 * shape - high) - margin), 0, shape - 1).astype(int)
+    last = np.clip(np.ceil(np.maximum(high, -low) + margin), first + 1, shape).astype(int)
+    x, y = alignment.centre
+    centre = (x - float(first[0]), y - float(first[1]))
+    return pixels[first[1] : last[1], first[0] : last[0]], replace(alignment, centre=centre)
+
+
+def _faded(crop: np.ndarray, covered: np.ndarray) -> np.ndarray:
+    """Let what lies outside of the photo fade into a blur, so that nobody takes it for a picture.
+
+    Args:
+        crop: With the mirror image outside. [S, S] or [S, S, C]
+        covered: Which pixels lie within. [S, S]
+    """
+    size, side = crop.shape[0], min(crop.shape[0], 64)  # a blur needs few pixels
+
+    def soft(picture: np.ndarray, sigma: float) -> np.ndarray:
+        small = cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)
+        return cv2.resize(cv2.GaussianBlur(small, (0, 0), sigma), (size, size))
+
+    blurred = soft(crop.astype(np.float32), side / 40)
+    # It begins a little outside.
+    share = soft(cv2.erode(1 - covered, np.ones((3, 3))), side / 80) * (covered < 1)
+    mixed = crop + share.reshape(size, size, *[1] * (crop.ndim - 2)) * (blurred - crop)
+    return np.rint(mixed).astype(np.uint8) if crop.dtype == np.uint8 else mixed.astype(crop.dtype)
 
 
 def _for_opencv(alignment: Alignment, size: int) -> np.ndarray:

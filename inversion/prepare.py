@@ -24,13 +24,15 @@ from inversion.photo import Photo
 from inversion.pictures import Picture, decode_picture, encode_picture
 from inversion.pose import align
 from inversion.target import Target
+from renderer.errors import LoadError
 
 # Side of a stored matte, px.
 MATTE_SIDE = 512
 # Below this side, px, a crop shows less than a head has.
 SMALL_CROP = 256
-# Beyond this yaw or pitch landmarks no longer tell the pose.
-LARGEST_TURN = math.radians(60)
+# Landmarks of a head that is turned by 60° say some 50 to 58°, and beyond that hardly more.
+LARGEST_YAW = math.radians(52)
+LARGEST_PITCH = math.radians(35)
 # A fit of the landmarks worse than this is not trusted.
 LARGEST_COST = 15.0
 # Share of the crop that may lie outside of the photo.
@@ -88,6 +90,7 @@ def prepare(
     if not points:
         yield PrepareStep(1, 4, f"Looking for a face in {photo.name}")
         face = face or main_face(picture)
+        _require_large(face, photo.name)
         yield PrepareStep(2, 4, f"Looking closely at the face in {photo.name}")
         points = refine_face(picture.pixels, face).points
     found = replace(
@@ -114,11 +117,7 @@ def main_face(picture: Picture) -> Face:
             f"No face was found in {picture.name}. Choose a photo that shows one from the front, "
             "or set its landmarks by hand."
         )
-    if faces[0].side < LEAST_FACE:
-        raise InversionError(
-            f"The face in {picture.name} is only {faces[0].side:.0f} px large; "
-            f"at least {LEAST_FACE} are needed. Choose a larger photo."
-        )
+    _require_large(faces[0], picture.name)
     return faces[0]
 
 
@@ -155,10 +154,19 @@ def crop_of(picture: Picture, alignment: Alignment, size: int) -> np.ndarray:
 
 
 def matte_of(photo: Photo, size: int) -> np.ndarray:
-    """The matte with its strokes, in [0, 1]; zeros while there is none. [size, size] float32"""
+    """Read the matte with its strokes, in [0, 1]; zeros while there is none. [size, size] float32
+
+    Raises:
+        InversionError: It is damaged.
+    """
     if not photo.matte:
         return np.zeros((size, size), np.float32)
-    stored = np.asarray(Image.open(io.BytesIO(photo.matte), formats=["PNG"]).convert("L"))
+    try:
+        stored = decode_picture(photo.matte, photo.name).pixels[..., 0]
+    except LoadError:
+        raise InversionError(
+            f"The matte of {photo.name} is damaged. Prepare the photo again."
+        ) from None
     method = cv2.INTER_AREA if size < len(stored) else cv2.INTER_LINEAR
     resized = cv2.resize(stored.astype(np.float32) / 255, (size, size), interpolation=method)
     return with_strokes(resized, photo.strokes)
@@ -205,14 +213,22 @@ def warnings_for(photo: Photo) -> tuple[str, ...]:
         found.append(
             f"The head is only {alignment.side:.0f} px wide; details need {SMALL_CROP} or more."
         )
-    if max(abs(alignment.yaw), abs(alignment.pitch)) > LARGEST_TURN:
-        found.append("The head is turned more than 60°; its camera is a guess.")
+    if abs(alignment.yaw) > LARGEST_YAW or abs(alignment.pitch) > LARGEST_PITCH:
+        found.append("The head is turned very far (60° or more are a guess); check its camera.")
     outside = 1 - float(inside(picture.pixels.shape, alignment, 64).mean())
     if outside > LARGEST_OUTSIDE:
         found.append(f"{outside:.0%} of the crop lie outside of the photo and will not count.")
     if alignment.cost > LARGEST_COST:
         found.append("The landmarks fit a head badly; check them and correct the crop.")
     return (*found, *_light_and_focus(cut(picture.pixels, alignment, 256), alignment))
+
+
+def _require_large(face: Face, name: str) -> None:
+    if face.side < LEAST_FACE:
+        raise InversionError(
+            f"The face in {name} is only {face.side:.0f} px large; "
+            f"at least {LEAST_FACE} are needed. Choose a larger photo."
+        )
 
 
 def _light_and_focus(crop: np.ndarray, alignment: Alignment) -> list[str]:

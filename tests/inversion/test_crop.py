@@ -1,12 +1,16 @@
 """Cutting squares out of photos."""
 
 import math
+from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
 from inversion.alignment import Alignment
 from inversion.crop import corners, cut, from_crop, inside, recipe_for
+from models.checkpoint import inspect
+from models.zoo import DEMO_GENERATOR
 
 
 def noise(height=40, width=60):
@@ -108,6 +112,38 @@ def test_beyond_the_edge_stands_the_mirror_image_or_nothing():
     np.testing.assert_array_equal(blank[:, 11:], 0)
 
 
+@pytest.mark.parametrize("border", ["reflect", "blank"])
+@pytest.mark.parametrize(
+    "alignment",
+    [
+        Alignment((300.0, 200.0), 150.0, 0.4),  # within
+        Alignment((20.0, 380.0), 170.0, -0.3),  # over a corner
+        Alignment((480.0, 30.0), 300.0, 1.0),  # over another
+        Alignment((-100.0, 200.0), 260.0),  # most of it outside
+        Alignment((250.0, 200.0), 900.0),  # all around
+    ],
+)
+def test_what_is_far_from_the_square_does_not_matter(alignment, border):
+    small = np.random.RandomState(4).randint(0, 256, (20, 25, 3)).astype(np.uint8)
+    pixels = cv2.resize(small, (500, 400), interpolation=cv2.INTER_CUBIC)
+    # The plain way: blur all of the photo, then warp it, in OpenCV's own terms.
+    k, size = alignment.side / 60, 60
+    blurred = cv2.GaussianBlur(pixels, (0, 0), 0.4 * k) if k > 1.3 else pixels
+    ends = np.float32(from_crop(alignment, [(0, 0), (1, 0), (0, 1)])) - 0.5
+    begins = np.float32([(0, 0), (size, 0), (0, size)]) - 0.5
+    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+    kind = cv2.BORDER_REFLECT if border == "reflect" else cv2.BORDER_CONSTANT
+    matrix = cv2.getAffineTransform(begins, ends)
+    plain = cv2.warpAffine(blurred, matrix, (size, size), flags=flags, borderMode=kind).astype(int)
+
+    crop = cut(pixels, alignment, size, border)
+
+    # Beyond the edge it fades into a blur.
+    compared = inside(pixels.shape, alignment, size) == 1 if border == "reflect" else np.s_[:]
+    assert np.abs(crop - plain)[compared].max(initial=0) <= 3
+    assert np.abs(crop.mean() - plain.mean()) < 3
+
+
 def test_alpha_is_cut_as_the_colours_are_and_stays_in_its_range():
     alpha = (noise()[..., 0] > 127).astype(np.float32)
 
@@ -125,6 +161,20 @@ def test_the_corners_go_clockwise_from_the_upper_left():
     assert upper_right == pytest.approx((60, 30))
     assert lower_right == pytest.approx((60, 50))
     assert lower_left == pytest.approx((40, 50))
+
+
+@pytest.mark.parametrize(
+    ("path", "recipe"),
+    [
+        ("/models/ffhqc_512.pkl", "ffhqc"),
+        ("/models/ffhq_512.safetensors", "ffhq"),
+        ("/models/ffhq/demo.safetensors", "ffhqc"),
+    ],
+)
+def test_the_crop_follows_from_the_name_of_the_network(path, recipe):
+    summary = replace(inspect(DEMO_GENERATOR), path=path)
+
+    assert recipe_for(summary) == recipe
 
 
 def test_no_network_means_the_crop_of_the_released_ones():

@@ -113,6 +113,14 @@ def test_of_several_faces_all_are_found_and_the_largest_comes_first():
     assert 130 < faces[0].points[2][0] < 390
 
 
+def test_ten_faces_are_all_found():
+    head = shrunk(portrait()[:260, 90:350], 0.6)
+
+    row = beside(*[head] * 5)
+
+    assert len(find_faces(np.vstack([row, row]))) == 10
+
+
 def test_of_faces_of_one_size_the_central_one_comes_first():
     head = shrunk(portrait()[:260, 90:350], 0.7)
 

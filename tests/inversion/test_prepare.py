@@ -213,6 +213,18 @@ def test_a_face_of_few_pixels_is_too_small():
     assert "px large" in sentence(tiny)
 
 
+def test_a_face_of_few_pixels_is_too_small_for_whoever_chose_it_as_well():
+    tiny = cv2.resize(astronaut(), None, fx=0.3, fy=0.3, interpolation=cv2.INTER_AREA)
+
+    with pytest.raises(InversionError, match="px large"):
+        result_of(prepare(named(tiny), face=find_faces(tiny)[0]))
+
+
+def test_a_damaged_matte_is_told():
+    with pytest.raises(InversionError, match="The matte of .* is damaged"):
+        target_of(replace(prepared(), matte=prepared().matte[:200]), 32)
+
+
 # ---- warnings
 
 
@@ -235,7 +247,8 @@ def test_a_good_photo_has_no_warnings():
     ("changed", "says"),
     [
         (replace(GOOD, side=150.0), "only 150 px"),
-        (replace(GOOD, yaw=math.radians(-65)), "more than 60"),
+        (replace(GOOD, yaw=math.radians(-55)), "turned very far"),
+        (replace(GOOD, pitch=math.radians(40)), "turned very far"),
         (replace(GOOD, centre=(600.0, 300.0)), "outside"),
         (replace(GOOD, cost=20.0), "fit a head badly"),
     ],
