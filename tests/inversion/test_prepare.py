@@ -221,7 +221,7 @@ def test_a_face_of_few_pixels_is_too_small_for_whoever_chose_it_as_well():
 
 
 def test_a_damaged_matte_is_told():
-    with pytest.raises(InversionError, match="The matte of .* is damaged"):
+    with pytest.raises(InversionError, match=r"The matte of .* is damaged"):
         target_of(replace(prepared(), matte=prepared().matte[:200]), 32)
 
 
