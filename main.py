@@ -20,6 +20,8 @@ _EXAMPLES = """examples:
       open a generator; a .ply opens a single head
   python main.py --model ffhqc_512.pkl --seed 3 --psi 0.7 --png out.png --ply out.ply
       make one head without a window: a picture, and splats for Unity
+  python main.py --model ffhqc_512.pkl --tuning ada.tuning.safetensors --png out.png
+      a head of a generator that was tuned to photos
   python main.py --model head.ply --yaw 40 --size 2048 2048 --transparent --png out.png
       a large picture of a head from the side, without background
   python main.py --model day.splathead --size 2048 2048 --png out.png
@@ -50,6 +52,10 @@ class Arguments:
     psi: float = 0.7
     # The space in which the map is interpolated.
     space: Literal["W", "Z"] = "W"
+    # What the generator was tuned by (.tuning.safetensors).
+    tuning: Path | None = None
+    # How much of the tuning is added, 0 to 1.
+    tuning_strength: float = 1.0
     # Angle of the camera to the side, degrees.
     yaw: float = 0.0
     # Angle of the camera upward, degrees.
@@ -130,6 +136,8 @@ def _check_latent(arguments: Arguments) -> None:
         raise SplatheadError(f"--seed is a number from 0 to {2**32 - 1}, not {arguments.seed}.")
     if not math.isfinite(arguments.psi):
         raise SplatheadError("--psi is a number from -1 to 2; use 0.7 if in doubt.")
+    if not 0 <= arguments.tuning_strength <= 1:
+        raise SplatheadError("--tuning-strength is a number from 0 to 1.")
     if not all(map(math.isfinite, arguments.at)):
         raise SplatheadError("--at is a place on the latent map: two numbers from -1 to 1.")
 
@@ -150,6 +158,8 @@ def _make_files(arguments: Arguments) -> None:
         scene = scene_for(model)
         _run(open_scene(scene, session.library))
         session.document = replace(session.document, scene=scene)
+    if arguments.tuning is not None:
+        _tune(session, arguments.tuning, arguments.tuning_strength)
     request = session.request()
     assert request is not None, model
     if arguments.png is not None:
@@ -185,6 +195,20 @@ def _open_project(session: Session, path: Path) -> None:
         raise LoadError(path, sentence)
 
 
+def _tune(session: Session, path: Path, strength: float) -> None:
+    """Add a tuning to the open generator."""
+    from models.delta import Tuning, read_delta
+    from renderer.errors import SplatheadError
+    from splatviz_app.scenes import OpenedGenerator
+
+    opened = session.opened
+    if not isinstance(opened, OpenedGenerator):
+        raise SplatheadError(
+            f"{path.name} tunes a generator: name the one it was made with by --model."
+        )
+    session.tuning = Tuning(read_delta(path, opened.fingerprint), strength)
+
+
 def _open_window(arguments: Arguments) -> None:
     """Open the window; without a display say so, and picture a head instead."""
     from splatviz_app.scenes import first_head
@@ -205,6 +229,8 @@ def _open_window(arguments: Arguments) -> None:
         return
     session = _new_session(arguments)
     session.open(arguments.model or first_head())
+    if arguments.tuning is not None:
+        session.inversion.open_delta(arguments.tuning, arguments.tuning_strength)
     options = WindowOptions(remember=not arguments.fresh, screenshot=arguments.screenshot)
     if wants_window and not arguments.fresh:
         from splatviz_app.autosave import Autosave

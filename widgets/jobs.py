@@ -14,6 +14,8 @@ def draw_job(job: Job) -> None:
     state = "Waiting for the work before it"
     if job.wants_cancel:
         state = "Cancelling"
+    elif job.is_paused:
+        state = "Paused"
     elif job.state is JobState.RUNNING:
         state = job.progress.message if job.progress else "Starting"
     cancel = fields.em(5)
@@ -27,7 +29,7 @@ def draw_job(job: Job) -> None:
     with fields.unless("It stops at its next step." if job.wants_cancel else ""):
         if fields.button(f"Cancel##{job.title}", "Stop it; what it began is cleaned up.", cancel):
             job.cancel()
-    left = job.seconds_left
+    left = job.seconds_left if not job.is_paused else None
     fields.muted(state if left is None else f"{state} · {duration(left)} left")
 
 
@@ -51,7 +53,8 @@ def draw_job_line(job: Job, waiting: int = 0) -> None:
         fields.tooltip("Stop it; what it began is cleaned up.")
     imgui.same_line()
     message = job.progress.message if job.progress is not None else job.title
-    left = job.seconds_left
+    message = f"{job.title}: paused" if job.is_paused else message
+    left = job.seconds_left if not job.is_paused else None
     estimate = f", {duration(left)} left" if left is not None and left >= 1 else ""
     more = f" ({waiting} more waiting)" if waiting else ""
     imgui.text_unformatted("Cancelling" if job.wants_cancel else f"{message}{estimate}{more}")

@@ -34,7 +34,9 @@ class StatusBar:
         imgui.set_cursor_pos_x(x)
         jobs = session.engine.jobs
         if jobs:
-            draw_job_line(jobs[0], waiting=len(jobs) - 1)
+            # The one at work: patient ones rest while there are others.
+            shown = min(jobs, key=lambda job: (not job.can_advance, job.is_patient))
+            draw_job_line(shown, waiting=len(jobs) - 1)
         elif session.engine.is_drawing:
             imgui.text_colored(fields.quiet_color(), "Drawing")
         else:

@@ -18,9 +18,10 @@ from inversion.pivotal import memory_estimate
 from inversion.prepare import PrepareSettings
 from inversion.settings import ProjectorSettings, TuningSettings
 from inversion.steps import Inversion, InversionStep, LossValues, Tuned
-from models.delta import Tuning
+from models.delta import ForeignDelta, Tuning
 from models.generator import CgsGenerator
 from renderer.camera import Camera
+from renderer.errors import SplatheadError
 from splatviz_app.document import Document
 from splatviz_app.engine import Job, JobState, Work
 from splatviz_app.history import History
@@ -321,20 +322,21 @@ class InversionDesk:
         if tuning is not None:
             self._session.start_job("Save the tuning", jobs.save_tuning(tuning, Path(path)))
 
-    def open_delta(self, path: str | Path) -> None:
-        """Read a tuning of the open generator from a file."""
-        opened, path = self._opened, Path(path).expanduser().absolute()
-        if opened is None:
-            self._session.say(f"Open the generator that {path.name} was made with first.")
-            return
-        scene = self._session.scene
+    def open_delta(self, path: str | Path, strength: float = 1.0) -> None:
+        """Read a tuning from a file and add it to the generator that is open by then."""
+        path = Path(path).expanduser().absolute()
 
         def take(read: jobs.NewTuning) -> None:
-            if self._session.scene == scene:
-                self._session.tuning = Tuning(read.delta)
-                self._session.say(read.sentence)
+            session, opened = self._session, self._opened
+            if opened is None:
+                session.report(SplatheadError(f"Open the generator that {path.name} tunes first."))
+            elif opened.fingerprint != read.delta.weights:
+                session.report(ForeignDelta(read.delta.name or path.name))
+            else:
+                session.tuning = Tuning(read.delta, strength)
+                session.say(read.sentence)
 
-        self._start(f"Open {path.name}", jobs.read_tuning(path, opened.fingerprint), take)
+        self._start(f"Open {path.name}", jobs.read_tuning(path), take)
 
     # ---- once per frame
 

@@ -194,19 +194,14 @@ def save_tuning(tuning: Tuning, path: Path) -> Generator[Progress, None, SavedFi
     return SavedFile(path, f"Saved the tuning as {path.name} in {path.parent.resolve()}")
 
 
-def read_tuning(path: Path, weights: str) -> Generator[Progress, None, NewTuning]:
-    """Read a tuning of the open generator.
-
-    Args:
-        path: The file.
-        weights: The hash of the open generator.
+def read_tuning(path: Path) -> Generator[Progress, None, NewTuning]:
+    """Read a tuning of any generator.
 
     Raises:
         LoadError: It is missing, damaged, or no tuning.
-        ForeignDelta: It was made for another generator.
     """
     yield Step(0, 1, f"Reading {path.name}")
-    delta = read_delta(path, weights)
+    delta = read_delta(path)
     digest_of(delta.content)  # here and now, where nobody waits for a frame
     return NewTuning(delta, f"Opened the tuning {path.name}; undo removes it")
 

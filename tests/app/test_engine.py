@@ -486,6 +486,24 @@ def test_stopping_twice_or_before_starting_is_harmless():
     assert engine.jobs == ()
 
 
+# ---- patience
+
+
+def test_patient_work_waits_while_there_is_other_work(engine):
+    diary, other = [], []
+    patient = engine.start_job("minutes", counting(3, diary), is_patient=True)
+    engine.step()
+    engine.start_job("moments", counting(2, other))
+
+    for _ in range(3):
+        engine.step()
+
+    assert other == [0, 1, "cleaned up"]
+    assert diary == [0]
+    engine.drain()
+    assert patient.state is JobState.DONE
+
+
 # ---- pausing
 
 

@@ -6,6 +6,7 @@ import math
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ import torch
 from PIL import Image
 
 import main
+from models.checkpoint import save_generator
+from models.delta import Tuning, delta_between, read_delta, write_delta
 from models.latents import LatentSettings
 from renderer.camera import OrbitRig
 from renderer.formats.ply import read_ply
@@ -22,7 +25,11 @@ from renderer.tonemap import to_bytes
 from splatviz_app import scenes
 from splatviz_app.export import PictureOptions, save_picture
 from splatviz_app.pipeline import Pipeline, RenderRequest, ViewSettings
-from splatviz_app.scenes import Library, scene_for
+from splatviz_app.preferences import Preferences
+from splatviz_app.scenes import Library, open_scene, scene_for
+from splatviz_app.session import new_session
+from tests.models.small import small_generator
+from tests.steps import result_of
 
 MAIN = Path(main.__file__)
 
@@ -232,3 +239,70 @@ def test_without_it_the_sample_head_is_shown_when_no_model_is_given(call, tmp_pa
     covered = (image < 250).any(-1)
     assert 0.15 < covered.mean() < 0.8  # a head fills the middle
     assert covered[24:40, 40:56].all()
+
+
+# ---- tunings
+
+
+@pytest.fixture
+def tuning(tmp_path):
+    """A file of a tuning of the small generator, which moves its head."""
+    base, tuned = small_generator(), small_generator()
+    with torch.no_grad():
+        tuned.point_gen._xyz += 0.5
+        for layer in tuned.point_gen.anchors["xyz"]:
+            layer.bias += 0.6
+    path = tmp_path / "ada.tuning.safetensors"
+    write_delta(path, delta_between(base, tuned, name="Ada"))
+    return path
+
+
+def test_a_tuned_head_is_made_and_without_strength_it_is_the_plain_one(
+    call, generator_file, tuning, tmp_path
+):
+    common = ("--model", generator_file, "--seed", 3, "--profile", "raw")
+    assert call(*common, "--ply", "plain.ply") == 0
+    assert call(*common, "--ply", "tuned.ply", "--tuning", tuning) == 0
+    assert call(*common, "--ply", "none.ply", "--tuning", tuning, "--tuning-strength", 0) == 0
+
+    plain, tuned, none = (
+        read_ply(tmp_path / f"{name}.ply").means for name in ("plain", "tuned", "none")
+    )
+    assert torch.equal(plain, none)
+    assert (plain - tuned).abs().max() > 0.05
+
+
+def test_a_tuning_that_cannot_be_added_is_a_sentence(
+    call, capsys, generator_file, head_ply, tuning, tmp_path
+):
+    other = tmp_path / "other.safetensors"
+    save_generator(other, small_generator(seed=1))
+    for arguments, words in (
+        (("--model", other, "--tuning", tuning), "another generator"),
+        (("--model", head_ply, "--tuning", tuning), "--model"),
+        (("--model", generator_file, "--tuning", "nowhere.safetensors"), "does not exist"),
+        (("--model", generator_file, "--tuning", generator_file), "no tuning"),
+        (("--model", generator_file, "--tuning", tuning, "--tuning-strength", 2), "0 to 1"),
+    ):
+        assert call(*arguments, "--png", "out.png") == 2
+        assert words in capsys.readouterr().err
+    assert not (tmp_path / "out.png").exists()
+
+
+def test_a_project_is_drawn_tuned_as_it_was_saved(call, generator_file, tuning, tmp_path):
+    session = new_session(Preferences())
+    result_of(open_scene(scene_for(generator_file), session.library))
+    session.document = replace(
+        session.document,
+        scene=scene_for(generator_file),
+        tuning=Tuning(read_delta(tuning), 0.5),
+    )
+    request = session.request()
+    expected = session.pipeline.gaussians(request).means
+    session.project.save(tmp_path / "day.splathead")
+    while session.project.is_saving:
+        session.project.poll()
+
+    assert call("--model", "day.splathead", "--ply", "out.ply", "--profile", "raw") == 0
+
+    torch.testing.assert_close(read_ply(tmp_path / "out.ply").means, expected)
