@@ -22,6 +22,13 @@ _COLORS = {
 _TOTAL_ON_LIGHT = (0.12, 0.12, 0.12, 1.0)
 _NAMES = {"total": "Total", "mse": "MSE", "identity": "ID"}
 _MOST_TICKS = 6  # of the losses' axis
+# Numbers between two powers of ten, from the finest to none; then only some powers.
+_BETWEEN: tuple[Sequence[float], ...] = (
+    [m / 2 for m in range(2, 20)],
+    (1, 1.5, 2, 3, 5, 7),
+    (1, 2, 5),
+    (1,),
+)
 _LEAST = 1e-9  # what is shown of a loss that is 0: a logarithm has no place for it
 
 
@@ -55,7 +62,7 @@ class LossCurves:
         implot.setup_axes("", "", fit, fit)
         implot.setup_axis_scale(implot.ImAxis_.y1, implot.Scale_.log10)
         ticks = _ticks(list(self._lines.values()))
-        implot.setup_axis_ticks(implot.ImAxis_.y1, ticks, [f"{tick:g}" for tick in ticks])
+        implot.setup_axis_ticks(implot.ImAxis_.y1, ticks, [f"{tick:.3g}" for tick in ticks])
         places = implot.LegendFlags_.horizontal | implot.LegendFlags_.outside
         implot.setup_legend(implot.Location_.north, places)
         names = _NAMES | {"perceptual": perceptual}
@@ -108,16 +115,16 @@ def _mark_best(step: int, total: float) -> None:
 
 
 def _ticks(lines: Sequence[np.ndarray]) -> list[float]:
-    """Round numbers across the range of the lines: powers of ten, and as many between as fit."""
+    """Round numbers across the range of the lines, few enough to be read; else its ends."""
     known = np.concatenate(lines)
     low, high = float(np.nanmin(known)), float(np.nanmax(known))
-    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    for between in ((1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1,)):
-        every = [m * 10.0**power for power in range(first, last + 1) for m in between]
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for between in _BETWEEN:
+        every = [m * 10.0**power for power in powers for m in between]
         ticks = [tick for tick in every if low <= tick <= high]
-        if len(ticks) <= _MOST_TICKS:
+        if 2 <= len(ticks) <= _MOST_TICKS:
             return ticks
-    return ticks[:: -(-len(ticks) // _MOST_TICKS)]
+    return [low, high]
 
 
 def _say(step: int, losses: LossValues, names: Mapping[str, str], is_best: bool) -> None:
