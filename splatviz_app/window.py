@@ -49,7 +49,7 @@ _SOFTWARE_FPS = 40.0  # frames of the window per second
 
 # dock: (the dock it is cut from, on which side, how much of it)
 _DOCKS: dict[Dock, tuple[str, imgui.Dir, float]] = {
-    "left": ("MainDockSpace", imgui.Dir.left, 0.235),
+    "left": ("MainDockSpace", imgui.Dir.left, 0.26),
     "right": ("MainDockSpace", imgui.Dir.right, 0.31),
     "bottom": ("MainDockSpace", imgui.Dir.down, 0.17),
     "left_low": ("left", imgui.Dir.down, 0.62),
@@ -478,6 +478,7 @@ def _make_readable(style: imgui.Style) -> None:
         color = style.color_(kind)
         if color.w != 1.0:
             style.set_color_(kind, (color.x, color.y, color.z, 1.0))
+    style.tab_min_width_shrink = hello_imgui.em_size(3.5)  # four tabs beside each other in a column
     style.set_color_(imgui.Col_.modal_window_dim_bg, (0.0, 0.0, 0.0, 0.4))
 
 

@@ -12,6 +12,7 @@ def window_parts() -> WindowParts:
     from widgets.camera import CameraPanel
     from widgets.edit import EditPanel
     from widgets.eval import EvalPanel
+    from widgets.inversion import InversionPanel
     from widgets.latent import LatentPanel
     from widgets.load import LoadPanel
     from widgets.log import LogPanel
@@ -26,7 +27,7 @@ def window_parts() -> WindowParts:
 
     load, save, projects = LoadPanel(), SavePanel(), ProjectDialogs()
     latent, bookmarks = LatentPanel(), BookmarksPanel()
-    training, edit = TrainingPanel(), EditPanel()
+    training, edit, inversion = TrainingPanel(), EditPanel(), InversionPanel()
     menu = Menu(load.ask_for_file, save.save_picture, save.save_head, projects, bookmarks.keep)
     panels: tuple[Panel, ...] = (
         ViewportPanel(),
@@ -37,6 +38,7 @@ def window_parts() -> WindowParts:
         RenderPanel(),
         edit,
         training,
+        inversion,
         save,
         PerformancePanel(),
         EvalPanel(),
@@ -52,6 +54,7 @@ def window_parts() -> WindowParts:
         edit.poll_dialogs(session)
         latent.poll(session)
         bookmarks.poll(session)
+        inversion.poll(session)
         projects.draw(session)
 
     return WindowParts(panels, menu.draw_menus, StatusBar(), overlay)
