@@ -103,7 +103,12 @@ class WindowHand:
 
 
 def drive_window(
-    session: Session, act: Callable[[Any], None], *, raise_crashes: bool = False
+    session: Session,
+    act: Callable[[Any], None],
+    *,
+    raise_crashes: bool = False,
+    fps_limit: float = 0,
+    after_frame: Callable[[], None] | None = None,
 ) -> None:
     """Show a window in memory and let a hand act in it; it closes when that is done.
 
@@ -111,6 +116,8 @@ def drive_window(
         session: What the window shows.
         act: Given ImGui's TestContext, on a second thread in lock-step with the frames.
         raise_crashes: Whether a panel's mistake ends the window instead of being logged.
+        fps_limit: Frames a second at most; 0 for as many as the machine makes.
+        after_frame: Called after each frame, on the window's thread.
 
     Raises:
         Exception: What `act` raised, or a panel with `raise_crashes`.
@@ -135,7 +142,9 @@ def drive_window(
             add_ons_params=immapp.AddOnsParams(with_implot=True),
         )
 
-    options = WindowOptions(remember=False, raise_crashes=raise_crashes, fps_limit=0)
+    options = WindowOptions(
+        remember=False, raise_crashes=raise_crashes, fps_limit=fps_limit, after_frame=after_frame
+    )
     run_window(session, window_parts(), options, loop)
 
 
