@@ -225,14 +225,14 @@ class RunSections:
 
     def _views(self, desk: InversionDesk) -> tuple[View, ...]:
         """What the newest run compares; empty while that is not known yet."""
-        run, step = desk.run, desk.newest
+        run = desk.run
         if run is None or not desk.targets:
             return ()
         if self._targets[0] is not desk.targets:
             self._targets = (desk.targets, tuple(over_white(target) for target in desk.targets))
         count = len(desk.targets)
         pictures = desk.view_pictures or (None,) * count
-        cameras = step.cameras if step is not None else (None,) * count
+        cameras = desk.view_cameras or (None,) * count
         return tuple(
             View(photo.name, target, picture, camera)
             for photo, target, picture, camera in zip(

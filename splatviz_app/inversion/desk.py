@@ -253,8 +253,19 @@ class InversionDesk:
 
     @property
     def view_pictures(self) -> tuple[np.ndarray | None, ...]:
-        """The newest picture of the head from each photo's camera. [S, S, 4] uint8 each"""
-        return self._run.pictures if self._run is not None else ()
+        """The head from each photo's camera: the newest, at the end the kept one. [S, S, 4] uint8 each"""
+        if self._run is None:
+            return ()
+        kept = self._run.best_pictures if self.report is not None else ()
+        return kept or self._run.pictures
+
+    @property
+    def view_cameras(self) -> tuple[Camera, ...]:
+        """Those that `view_pictures` are seen by; empty before."""
+        if self._run is None or self._run.newest is None:
+            return ()
+        kept = self._run.best_cameras if self.report is not None else ()
+        return kept or self._run.newest.cameras
 
     @property
     def measured_by(self) -> str:

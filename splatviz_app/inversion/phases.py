@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -84,6 +84,9 @@ class PhaseRun:
     # What it compares with, and the newest picture of each view. [S, S, 4] uint8 each
     targets: tuple[np.ndarray, ...] = ()
     pictures: tuple[np.ndarray | None, ...] = ()
+    # The pictures of the best step so far, and the cameras that they are seen by.
+    best_pictures: tuple[np.ndarray | None, ...] = ()
+    best_cameras: tuple[Camera, ...] = ()
     # The head as it is now.
     preview: Preview | None = None
     # The best step so far of latent inversion, should it fail later.
@@ -118,13 +121,16 @@ class PhaseRun:
             with_alpha(new) if new is not None else old
             for new, old in zip(step.pictures, before, strict=True)
         )
+        if step.best == step.done - 1:
+            self.best_pictures, self.best_cameras = self.pictures, step.cameras
         if self.phase == "latent":
             if bool(step.w.isfinite().all()):
                 self.preview = Preview(kept_at(step.w, self.start))
         elif step.network is not None:
             live.put(self.token, step.network)
             self.preview = Preview(self.start.latent, LiveTuning(self.token, step.done))
-        self.newest = step
+        # Without its network, which would be held after the phase has ended.
+        self.newest = replace(step, network=None)
 
 
 def kept_at(w: Tensor, start: Start) -> LatentSettings:
