@@ -15,6 +15,7 @@ import numpy as np
 from inversion import modnet, weights
 from inversion.alignment import Point
 from inversion.errors import InversionError
+from inversion.guided_filter import guided
 from inversion.photo import Stroke
 from inversion.selfie import has_selfie_model, selfie_mask
 
@@ -23,6 +24,8 @@ MatteMethod = Literal["file", "modnet", "selfie", "grabcut"]
 
 _SIDE = 256  # px at which GrabCut looks for the head
 _FINE_SIDE = 512  # px at which it only looks for the border
+_WINDOW = 8  # px at that side: radius in which the border follows the picture
+_TOLERANCE = 1e-4  # variance of colours there that is no edge
 
 _NEEDED: dict[MatteMethod, str] = {
     "file": "The picture has no transparency of its own.",
@@ -89,7 +92,7 @@ def _by(method: MatteMethod, crop: np.ndarray, points: np.ndarray) -> np.ndarray
     if method == "grabcut":
         return _from_landmarks(colors, points)
     if method == "selfie":
-        return _from_trimap(colors, selfie_mask(colors), points)
+        return _from_trimap(colors, selfie_mask(colors), points, rounds=4)
     if method == "modnet":
         return _with_the_face(modnet.matte_by_network(colors), points)
     return _with_the_face(crop[..., 3].astype(np.float32) / 255, points)
@@ -163,27 +166,35 @@ def _with_the_face(found: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 def _from_landmarks(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Cut the head out by GrabCut, told by the landmarks where a head and its background surely are."""
+    """Cut the head out, told by the landmarks where a head and its background surely are."""
     cut = _grabcut(modnet.resized(crop, _SIDE), _seeds(points * _SIDE), rounds=5)
-    return _finished(cut, points[:2].mean(0), crop.shape[0])
+    coarse = _piece_with(points[:2].mean(0), cut)
+    return _from_trimap(crop, cv2.GaussianBlur(coarse, (0, 0), 1), points, rounds=2)
 
 
-def _from_trimap(crop: np.ndarray, likely: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Cut the head out by GrabCut, told by a coarse mask where the border runs.
+def _from_trimap(
+    crop: np.ndarray, likely: np.ndarray, points: np.ndarray, rounds: int
+) -> np.ndarray:
+    """Cut the head out, told by a coarse mask where the border runs, and let it follow the hair.
 
     Args:
         crop: [S, S, 3] uint8
-        likely: How likely a pixel is a person's. [S, S] float32
+        likely: How likely a pixel is a person's. [s, s] float32
         points: In sides of the crop. [5, 2]
+        rounds: Of GrabCut.
     """
-    likely = modnet.resized(likely, _FINE_SIDE)
+    fine, likely = modnet.resized(crop, _FINE_SIDE), modnet.resized(likely, _FINE_SIDE)
     surely = cv2.erode((likely > 0.9).astype(np.uint8), _disc(15))
     perhaps = cv2.dilate((likely > 0.1).astype(np.uint8), _disc(25))
     labels = np.where(likely > 0.5, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
     labels[surely > 0] = cv2.GC_FGD
     labels[perhaps == 0] = cv2.GC_BGD
-    cut = _grabcut(modnet.resized(crop, _FINE_SIDE), labels, rounds=4)
-    return _finished(cut, points[:2].mean(0), crop.shape[0])
+    mask = _piece_with(points[:2].mean(0), _grabcut(fine, labels, rounds))
+    followed = guided(fine, cv2.GaussianBlur(mask, (0, 0), 1), _WINDOW, _TOLERANCE)
+    # Only at the border: elsewhere, colours that head and wall share would make it thin.
+    reach = _disc(3 * _WINDOW + 1)
+    border = cv2.blur(cv2.dilate(mask, reach) - cv2.erode(mask, reach), (5, 5))
+    return np.clip(modnet.resized(mask + (followed - mask) * border, crop.shape[0]), 0, 1)
 
 
 def _disc(width: int) -> np.ndarray:
@@ -238,24 +249,25 @@ def _grabcut(picture: np.ndarray, labels: np.ndarray, rounds: int) -> np.ndarray
     return (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
 
 
-def _finished(cut: np.ndarray, eyes: np.ndarray, side: int) -> np.ndarray:
-    """Keep the piece with the eyes, fill its small holes, smooth its edge, bring it to the crop's size.
+def _piece_with(eyes: np.ndarray, cut: np.ndarray) -> np.ndarray:
+    """Keep the piece with the eyes, without specks and small holes.
 
     Args:
-        cut: [s, s] bool
         eyes: The middle between them, in sides of the crop. [2]
-        side: Of the crop, px.
+        cut: [s, s] bool
+
+    Returns:
+        0 or 1. [s, s] float32
     """
-    small = cut.shape[0]
+    side = cut.shape[0]
     mask = cv2.morphologyEx(cut.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     _, pieces = cv2.connectedComponents(mask)
-    column, row = np.clip(eyes * small, 0, small - 1).astype(int)
+    column, row = np.clip(eyes * side, 0, side - 1).astype(int)
     if not pieces[row, column]:
         raise InversionError(_NOT_THE_HEAD)
     mask = (pieces == pieces[row, column]).astype(np.uint8)
     _, holes, facts, _ = cv2.connectedComponentsWithStats(1 - mask, connectivity=4)
-    inside = facts[:, cv2.CC_STAT_AREA] < 0.02 * small**2
+    inside = facts[:, cv2.CC_STAT_AREA] < 0.02 * side**2
     inside[0] = False  # label 0 is the mask itself
     mask[inside[holes]] = 1
-    soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 1)
-    return np.clip(modnet.resized(soft, side), 0, 1)
+    return mask.astype(np.float32)
