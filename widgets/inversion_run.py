@@ -62,7 +62,7 @@ _NEXT: Mapping[Phase, str] = {
     ),
     "tuning": "The head stays an ordinary one: vary it under Latent, shape it under Edit, save it.",
 }
-_MEMORY_EVERY = 2.0  # seconds between two looks at the memory that is free
+_LOOK_EVERY = 1.0  # seconds between two looks at the memory and the weights there are
 
 
 class RunSections:
@@ -75,7 +75,9 @@ class RunSections:
         self._weights = WeightsDialog("inversion")
         self._pace = _Pace()
         self._targets: tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]] = ((), ())
+        self._needed: tuple[object, int] = (None, 0)  # what it was computed of, bytes
         self._memory = (-math.inf, 0.0)  # imgui.get_time() of the look, bytes free
+        self._here: tuple[float, frozenset[str]] = (-math.inf, frozenset())  # weights; the same
 
     def draw_inversion(self, session: Session) -> None:
         """Draw step 3."""
@@ -119,7 +121,7 @@ class RunSections:
             desk.projector = draw_presets(phase, desk.projector)
         else:
             desk.tuner = draw_presets(phase, desk.tuner)
-            self._draw_memory(desk)
+            self._draw_memory(session)
         why = desk.why_not_invert if phase == "latent" else desk.why_not_tune
         with fields.unless(why):
             if fields.button(_START[phase], _START_HELP[phase], height=fields.em(2)):
@@ -137,12 +139,16 @@ class RunSections:
         busy = "A phase goes on: wait for its end, or stop it." if session.inversion.phase else ""
         self._blend.draw(session, busy)
 
-    def _draw_memory(self, desk: InversionDesk) -> None:
+    def _draw_memory(self, session: Session) -> None:
         """How much memory tuning will take, and whether it is there."""
-        needed = desk.tuning_bytes
+        desk = session.inversion
+        key = (desk.tuner, session.opened)  # the sum over all parameters is not for every frame
+        if self._needed[0] != key:
+            self._needed = (key, desk.tuning_bytes)
+        needed = self._needed[1]
         if not needed:
             return
-        if imgui.get_time() - self._memory[0] > _MEMORY_EVERY:
+        if imgui.get_time() - self._memory[0] > _LOOK_EVERY:
             self._memory = (imgui.get_time(), float(psutil.virtual_memory().available))
         free = self._memory[1]
         said = f"Needs about {_gigabytes(needed)} of {_gigabytes(free)} free memory."
@@ -221,7 +227,7 @@ class RunSections:
             fields.gap(0.2)
             best = desk.newest.best if is_newest and desk.newest is not None else 0
             kept = best if report is not None and is_newest else _kept_of(curve, best)
-            self._curves[phase].draw(phase, curve, kept, _measures(desk).perceptual)
+            self._curves[phase].draw(phase, curve, kept, self._measures(desk).perceptual)
 
     def _views(self, desk: InversionDesk) -> tuple[View, ...]:
         """What the newest run compares; empty while that is not known yet."""
@@ -242,19 +248,37 @@ class RunSections:
 
     # ---- settings
 
+    def _measures(self, desk: InversionDesk) -> Measures:
+        """What pictures would be compared by now."""
+        here, choice = self._weights_here(), desk.perception_choice
+        is_plain = choice == "stand-in"
+        files = [_LPIPS[choice]] if choice in _LPIPS else list(_LPIPS.values())
+        has_lpips = not is_plain and any(file.name in here for file in files)
+        has_faces = not is_plain and weights.VGGFACE2.name in here
+        return Measures(has_lpips, "" if has_faces else _NO_FACES)
+
+    def _weights_here(self) -> frozenset[str]:
+        """The names of the files that are on this computer, which is looked at now and then."""
+        if imgui.get_time() - self._here[0] > _LOOK_EVERY:
+            files = (weights.VGGFACE2, *_LPIPS.values())
+            found = frozenset(file.name for file in files if weights.find(file) is not None)
+            self._here = (imgui.get_time(), found)
+        return self._here[1]
+
     def _draw_settings(self, desk: InversionDesk, phase: Phase) -> None:
         if desk.phase == phase:
             fields.muted("They count from the next start.")
-        views, measures = len(desk.used_photos), _measures(desk)
+        views, measures = len(desk.used_photos), self._measures(desk)
         if phase == "latent":
             desk.projector = draw_settings(phase, desk.projector, views, measures)
         else:
             desk.tuner = draw_settings(phase, desk.tuner, views, measures)
+        here = self._weights_here()
         missing = "-Its weights are not on this computer: see Get weights below."
-        whys = {name: missing for name, file in _LPIPS.items() if weights.find(file) is None}
+        whys = {name: missing for name, file in _LPIPS.items() if file.name not in here}
         choice = desk.perception_choice
         desk.perception_choice = fields.combo("Compare by", _CHOICE_HELP, choice, _CHOICES, whys)
-        fields.muted(_measured(measures))
+        fields.muted(measures.sentence)
         help = "Networks that compare pictures more exactly: which, how large, from where."
         if fields.button("Get weights…", help):
             self._weights.ask((weights.VGGFACE2, *_LPIPS.values()))
@@ -320,27 +344,6 @@ def _kept_of(curve: Sequence[LossValues], best: int) -> int | None:
         return None
     is_first = best == 0 and any(losses.total < curve[0].total for losses in curve)
     return None if is_first else best
-
-
-def _measures(desk: InversionDesk) -> Measures:
-    """What pictures would be compared by now."""
-    choice = desk.perception_choice
-    is_plain = choice == "stand-in"
-    files = [_LPIPS[choice]] if choice in _LPIPS else list(_LPIPS.values())
-    has_lpips = not is_plain and any(weights.find(file) is not None for file in files)
-    has_faces = not is_plain and weights.find(weights.VGGFACE2) is not None
-    return Measures("LPIPS" if has_lpips else "Perceptual", "", "" if has_faces else _NO_FACES)
-
-
-def _measured(measures: Measures) -> str:
-    """The same as a sentence."""
-    looks = (
-        "by how different they look (LPIPS)"
-        if measures.perceptual == "LPIPS"
-        else "by colours, slopes and structure, which needs no weights"
-    )
-    faces = "" if measures.why_no_identity else ", and by how alike the faces are"
-    return f"Pictures are compared pixel by pixel, {looks}{faces}."
 
 
 def _seconds(seconds: float) -> str:

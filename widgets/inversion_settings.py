@@ -67,14 +67,28 @@ _ABOVE = ("weights", "last_weights", "learning_rate", "last_learning_rate", "bat
 
 @dataclass(frozen=True)
 class Measures:
-    """What pictures are compared by, for the labels."""
+    """What pictures are compared by."""
 
-    # Of the perceptual part: "LPIPS", or what stands in for it.
-    perceptual: str = "Perceptual"
-    # How the perceptual part is measured, one sentence.
-    perceptual_help: str = ""
+    # Whether LPIPS is the perceptual part, not its stand-in.
+    has_lpips: bool = False
     # Why faces cannot be told apart; empty if they can.
     why_no_identity: str = ""
+
+    @property
+    def perceptual(self) -> str:
+        """The label of the perceptual part."""
+        return "LPIPS" if self.has_lpips else "Perceptual"
+
+    @property
+    def sentence(self) -> str:
+        """All of it."""
+        looks = (
+            "by how different they look (LPIPS)"
+            if self.has_lpips
+            else "by colours, slopes and structure, which needs no weights"
+        )
+        faces = "" if self.why_no_identity else ", and by how alike the faces are"
+        return f"Pictures are compared pixel by pixel, {looks}{faces}."
 
 
 def draw_presets(key: str, settings: Settings) -> Settings:
@@ -163,8 +177,8 @@ def _draw_weight(
     """How much one part of the loss counts."""
     plain = type(settings)()
     help = comments_of(LossWeights)[part]
-    if part == "perceptual" and measures.perceptual_help:
-        help = f"{help}\n{measures.perceptual_help}"
+    if part == "perceptual":
+        help = f"{help}\n{measures.sentence}"
     reason = measures.why_no_identity if part == "identity" else ""
     first, last = getattr(settings.weights, part), getattr(settings.last_weights, part)
     defaults = (getattr(plain.weights, part), getattr(plain.last_weights, part))

@@ -68,10 +68,11 @@ class WeightsDialog:
     def _draw_inside(self, session: Session) -> None:
         imgui.dummy((fields.em(_WIDTH), 0))
         imgui.push_text_wrap_pos(fields.em(_WIDTH))
+        choice = " One of those for LPIPS is enough." if len(self._asked) > 2 else ""
         imgui.text_unformatted(
-            "Without these files inversion works too, only less exactly. They are published by "
-            "others and used under their licences; of the networks for LPIPS one is enough. Nothing of "
-            "yours is sent: photos stay on this computer."
+            f"It works without these files too, only less exactly.{choice} They are published by "
+            "others, under licences of their own. Nothing of yours is sent: photos stay on this "
+            "computer."
         )
         imgui.pop_text_wrap_pos()
         for file in self._asked:

@@ -597,7 +597,7 @@ def test_weights_are_fetched_only_after_a_press_that_knows_what_and_how_large(
         assert weights.find(file) is not None
         assert hand.sees("It is on this computer.")
         hand.click("Close")
-        hand.frames(2)
+        hand.frames(70)  # it looks at the disk once in a second
         assert hand.can_use("latent ID similarity start")
 
 
