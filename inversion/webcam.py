@@ -24,6 +24,7 @@ from inversion.steps import Step
 
 PROBED = 5  # how many indices are tried where the system does not list cameras
 WIDTH, HEIGHT = 1280, 720  # px asked for; a camera gives what it can
+LARGEST = 2048  # px wide or high that a frame is shrunk to; photos are kept no larger
 _USUAL_RATE = 30.0  # frames per second, where a file does not tell
 _PATIENCE = 1.0  # seconds in which a camera that another window just closed becomes free
 _MISSES = 10  # frames in a row that a camera may fail to give
@@ -105,6 +106,8 @@ def open_capture(source: Source) -> Capture:
     if why_not:
         raise InversionError(why_not)
     if isinstance(source, int):
+        # OpenCV asks for permission only on macOS's main thread; without it, the system asks by itself.
+        os.environ.setdefault("OPENCV_AVFOUNDATION_SKIP_AUTH", "1")
         return cv2.VideoCapture(source)
     # A path, never an address of the network or a pattern of file names.
     return cv2.VideoCapture(os.path.abspath(source), cv2.CAP_ANY)
@@ -213,12 +216,7 @@ class Webcam:
             if self._closing.is_set():
                 return None
             if time.monotonic() >= until:
-                raise InversionError(
-                    f"{self._name} cannot be opened; another program may be using it. Close that "
-                    "program, or choose another camera."
-                    if is_camera
-                    else f"{self._name} cannot be read as a video. Choose another file."
-                )
+                raise InversionError(self._why_closed())
             self._closing.wait(0.2)
             capture = self._opener(self.source)
         if is_camera:
@@ -226,6 +224,19 @@ class Webcam:
             capture.set(cv2.CAP_PROP_FRAME_HEIGHT, HEIGHT)
             capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # old frames are of no use
         return capture
+
+    def _why_closed(self) -> str:
+        if not isinstance(self.source, int):
+            return f"{self._name} cannot be read as a video. Choose another file."
+        if sys.platform == "darwin":
+            return (
+                f"{self._name} cannot be opened. Allow this program the camera in System Settings, "
+                "Privacy & Security, and close other programs that use it."
+            )
+        return (
+            f"{self._name} cannot be opened; another program may be using it. Close that program, or "
+            "choose another camera."
+        )
 
     def _read(self, capture: Capture) -> None:
         """Read until the end, an error, or `close`."""
@@ -278,6 +289,11 @@ class Webcam:
     def _show(self, picture: np.ndarray) -> None:
         kinds = {2: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB}
         pixels = cv2.cvtColor(picture, kinds[picture.ndim])
+        height, width = pixels.shape[:2]
+        scale = LARGEST / max(height, width)
+        if scale < 1:
+            size = (round(width * scale), round(height * scale))
+            pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
         pixels.setflags(write=False)
         self._newest = (self._newest[0] + 1, pixels)
 

@@ -139,6 +139,21 @@ def test_a_file_begins_again_if_it_loops(colors_video, opened):
     assert camera.error == ""
 
 
+def test_a_compressed_film_begins_again_too(tmp_path, opened):
+    path = tmp_path / "film.mp4"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 100, (64, 48))
+    for color in COLORS:
+        writer.write(np.full((48, 64, 3), color[::-1], np.uint8))
+    writer.release()
+    camera = opened(path)
+
+    frames_of(
+        camera, lambda seen: camera.count > 9 and len({color_of(frame) for frame in seen}) == 4
+    )
+
+    assert camera.error == ""
+
+
 def test_only_the_newest_frame_is_kept_and_nobody_can_write_to_it(colors_video, opened):
     camera = opened(colors_video, loops=False)
     frames_of(camera, lambda seen: False)
@@ -272,6 +287,18 @@ def test_a_grey_camera_gives_colors_too(opened):
     camera = opened(0, opener=lambda _: Source([np.full((48, 64), 90, np.uint8)]))
 
     assert frames_of(camera, bool)[0].shape == (48, 64, 3)
+
+
+def test_frames_of_a_very_large_camera_are_shrunk(opened):
+    picture = np.zeros((1500, 4096, 3), np.uint8)
+    picture[:, :2048] = 255
+    camera = opened(0, opener=lambda _: Source([picture]))
+
+    frame = frames_of(camera, bool)[0]
+
+    assert frame.shape == (750, 2048, 3)
+    assert frame[:, :1020].min() == 255
+    assert frame[:, 1030:].max() == 0
 
 
 # ---- which there are
