@@ -34,6 +34,12 @@ class History(Generic[Value]):
         """Change all values alike, because what they name has changed outside: no step of its own."""
         self._values = [change(value) for value in self._values]
 
+    def forget_oldest(self) -> None:
+        """Give up the first step back, unless we stand there."""
+        if self._now > 0:
+            del self._values[0]
+            self._now -= 1
+
     @property
     def values(self) -> tuple[Value, ...]:
         """All that are remembered, the oldest first."""

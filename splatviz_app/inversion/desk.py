@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from inversion.errors import InversionError
-from inversion.faces import Face
 from inversion.photo import Photo
-from inversion.pictures import Picture
 from inversion.pivotal import memory_estimate
-from inversion.prepare import PrepareSettings
 from inversion.settings import ProjectorSettings, TuningSettings
 from inversion.steps import Inversion, InversionStep, LossValues, Tuned
 from models.delta import ForeignDelta, Tuning
@@ -34,6 +30,7 @@ from splatviz_app.inversion.phases import (
     Start,
     kept_at,
 )
+from splatviz_app.inversion.photo_desk import PhotoDesk, Task
 from splatviz_app.preferences import PerceptionChoice
 from splatviz_app.scenes import OpenedGenerator
 from splatviz_app.tuned import LiveTuning
@@ -44,24 +41,16 @@ if TYPE_CHECKING:
 PANEL = "Inversion"  # the title of the panel
 
 _SHOW_EVERY = 0.1  # seconds between two pictures of a phase, at least
+_MOST_UNDONE = 2**30  # bytes of tunings that undo may hold
 _SHOW_SHARE = 0.25  # of the engine's time that these pictures may take
 
 
-@dataclass(frozen=True, eq=False)
-class _Task:
-    """Work on photos or files, and what is done with its result."""
-
-    job: Job
-    take: Callable[[Any], None]
-    photos: tuple[Photo, ...] = ()
-
-
-class InversionDesk:
+class InversionDesk(PhotoDesk):
     """Photos, the two phases and their settings. What is undoable of it is in the document."""
 
     def __init__(self, session: Session) -> None:
         """Begin with nothing going on."""
-        self._session = session
+        super().__init__(session)
         self.rescued: Inversion | None = None  # the best step of a latent inversion that failed
         self.shows_preview = True  # whether the head a phase has arrived at is shown meanwhile
         self.report: Report | None = None  # of the last phase that came to its end
@@ -73,76 +62,8 @@ class InversionDesk:
         self._wants_again: Phase | None = None  # once the phase at hand is cancelled
         self._curves: dict[Phase, list[LossValues]] = {}
         self._shown_at = 0.0  # time.monotonic() seconds: of the newest preview
-        self._tasks: list[_Task] = []  # on photos and files
-        self._faces: dict[bytes, tuple[Face, ...]] = {}  # by a photo's content
-        self._problems: dict[bytes, str] = {}  # why it could not be prepared, by a photo's content
-
-    # ---- photos
-
-    @property
-    def photos(self) -> tuple[Photo, ...]:
-        """Of the document, in order."""
-        return self._session.document.photos
-
-    @photos.setter
-    def photos(self, photos: tuple[Photo, ...]) -> None:
-        if photos != self.photos:
-            self._session.document = replace(self._session.document, photos=photos)
-
-    @property
-    def used_photos(self) -> tuple[Photo, ...]:
-        """Those that inversion looks at."""
-        return tuple(photo for photo in self.photos if photo.used)
-
-    def add_files(self, paths: Sequence[str | Path]) -> None:
-        """Read pictures in the background and append them to the photos."""
-        self._read([Path(path).expanduser().absolute() for path in paths])
-
-    def add_picture(self, picture: Picture) -> None:
-        """Append a picture that is here already: of the webcam, or from the clipboard."""
-        self._read([picture])
-
-    def prepare(self, indices: Sequence[int] | None = None) -> None:
-        """Find faces, squares and mattes in the background; of all photos if None."""
-        chosen = range(len(self.photos)) if indices is None else indices
-        self._prepare([(self.photos[index], None) for index in chosen])
-
-    @property
-    def is_preparing(self) -> bool:
-        """Whether photos are being read or prepared."""
-        return bool(self._tasks)
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether anything goes on that the document is going to hear of."""
-        return bool(self._tasks) or self._job is not None
-
-    def is_preparing_photo(self, photo: Photo) -> bool:
-        """Whether a photo is being prepared."""
-        return any(photo is other for task in self._tasks for other in task.photos)
-
-    def candidates(self, index: int) -> tuple[Face, ...]:
-        """The faces found in a photo, the main one first; empty until it was looked at."""
-        return self._faces.get(self.photos[index].content, ())
-
-    def problem(self, photo: Photo) -> str:
-        """Why a photo could not be prepared, in a sentence; empty if it could, or nobody tried."""
-        return "" if photo.alignment is not None else self._problems.get(photo.content, "")
-
-    def choose_face(self, index: int, face: Face) -> None:
-        """Prepare a photo anew, for another of its faces."""
-        self._prepare([(self.photos[index], face)])
 
     # ---- settings, which preferences keep
-
-    @property
-    def prepare_settings(self) -> PrepareSettings:
-        """How photos are prepared."""
-        return self._session.preferences.prepare
-
-    @prepare_settings.setter
-    def prepare_settings(self, settings: PrepareSettings) -> None:
-        self._session.preferences = replace(self._session.preferences, prepare=settings)
 
     @property
     def projector(self) -> ProjectorSettings:
@@ -170,6 +91,11 @@ class InversionDesk:
     @perception_choice.setter
     def perception_choice(self, choice: PerceptionChoice) -> None:
         self._session.preferences = replace(self._session.preferences, perception=choice)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether anything goes on that the document is going to hear of."""
+        return bool(self._tasks) or self._job is not None
 
     # ---- both phases
 
@@ -347,17 +273,14 @@ class InversionDesk:
                 session.tuning = Tuning(read.delta, strength)
                 session.say(read.sentence)
 
-        self._start(f"Open {path.name}", jobs.read_tuning(path), take)
+        job = self._session.start_job(f"Open {path.name}", jobs.read_tuning(path))
+        self._tasks.append(Task(job, take, is_for_photos=False))
 
     # ---- once per frame
 
     def poll(self) -> None:
         """Follow up on what the engine did."""
-        for task in list(self._tasks):
-            if task.job.state.is_over:
-                self._tasks.remove(task)
-                if task.job.state is JobState.DONE:
-                    task.take(task.job.result)
+        self.poll_tasks()
         if self._job is not None:
             self._stop_if_lost()
             self._follow_preview()
@@ -375,55 +298,6 @@ class InversionDesk:
         ):
             return opened
         return None
-
-    def _start(
-        self,
-        title: str,
-        work: Work,
-        take: Callable[[Any], None],
-        photos: Sequence[Photo] = (),
-    ) -> None:
-        self._tasks.append(_Task(self._session.start_job(title, work), take, tuple(photos)))
-
-    def _read(self, sources: Sequence[Path | Picture]) -> None:
-        count = "a photo" if len(sources) == 1 else f"{len(sources)} photos"
-        self._start(f"Read {count}", jobs.read_photos(sources), self._take_photos)
-
-    def _take_photos(self, read: jobs.NewPhotos) -> None:
-        self.photos = (*self.photos, *read.photos)
-        for sentence in read.sentences:
-            self._session.report(InversionError(sentence))
-        if read.photos and self.prepare_settings.at_once:
-            self._prepare([(photo, None) for photo in read.photos], quietly=True)
-
-    def _prepare(self, chosen: Sequence[tuple[Photo, Face | None]], quietly: bool = False) -> None:
-        """Prepare photos; quietly: as part of the step of undo that added them."""
-        if not chosen:
-            return
-
-        def take(prepared: jobs.PreparedPhotos) -> None:
-            self._take_prepared(prepared, quietly)
-
-        name = chosen[0][0].name if len(chosen) == 1 else f"{len(chosen)} photos"
-        work = jobs.prepare_photos(chosen, self.prepare_settings, self._faces)
-        self._start(f"Prepare {name}", work, take, [photo for photo, _ in chosen])
-
-    def _take_prepared(self, prepared: jobs.PreparedPhotos, quietly: bool) -> None:
-        session = self._session
-
-        def with_them(document: Document) -> Document:
-            photos = tuple(prepared.news(photo) for photo in document.photos)
-            return document if photos == document.photos else replace(document, photos=photos)
-
-        if quietly:
-            session.history.rewrite(with_them)
-        session.document = with_them(session.document)
-        self._faces |= prepared.faces
-        for photo, _ in prepared.pairs:
-            self._problems.pop(photo.content, None)
-        self._problems |= prepared.problems
-        for sentence in prepared.problems.values():
-            session.report(InversionError(sentence))
 
     def _begin(self, phase: Phase) -> None:
         session, opened = self._session, self._opened
@@ -500,7 +374,8 @@ class InversionDesk:
 
     def _show_found(self, found: Inversion, start: Start) -> None:
         self._found = FoundCameras(start.weights, start.photos, found.cameras)
-        self.report = Report("latent", (), found.quality, found.steps, found.best)
+        if found.quality:  # not of what was rescued: that was not compared once more
+            self.report = Report("latent", (), found.quality, found.steps, found.best)
         document = self._session.document
         self._as_one_step(replace(document, latent=kept_at(found.w, start), tuning=None))
         self._session.say("The head of the photos is found; undo goes back.")
@@ -517,6 +392,9 @@ class InversionDesk:
         session.history.settle(session.document, hand_is_busy=False)
         session.document = document
         session.history.settle(document, hand_is_busy=False)
+        # Each tuning takes up to 120 MB, and undo holds on to all.
+        while _tuning_bytes(session.history.values) > _MOST_UNDONE and session.history.can_undo:
+            session.history.forget_oldest()
 
     def _let_go(self) -> None:
         """Free the network in the making once no picture of it can be asked for any more."""
@@ -527,3 +405,9 @@ class InversionDesk:
         shows = frame is not None and isinstance(frame.request.tuning, LiveTuning)
         if not shows and not session.engine.is_drawing:
             session.pipeline.live.clear()
+
+
+def _tuning_bytes(documents: Sequence[Document]) -> int:
+    """How many bytes the tunings of documents take, each counted once."""
+    deltas = {id(d.tuning.delta): d.tuning.delta for d in documents if d.tuning is not None}
+    return sum(len(delta.content) for delta in deltas.values())

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import psutil
 import torch
 
 from inversion.errors import InversionError
@@ -16,7 +17,7 @@ from inversion.losses import Perception
 from inversion.perceptual import TRUNKS, Lpips, Trunk
 from inversion.photo import Photo
 from inversion.pictures import Picture, decode_picture, read_picture
-from inversion.pivotal import tune
+from inversion.pivotal import memory_estimate, tune
 from inversion.prepare import PrepareSettings, photo_of, prepare, target_of
 from inversion.projector import project
 from inversion.settings import ProjectorSettings, TuningSettings
@@ -162,6 +163,7 @@ def tune_head(
         InversionError: It ran away, or out of memory.
     """
     start = run.start
+    _require_memory(memory_estimate(generator, settings))
     w = pipeline.beside().w(start.request)[0]  # [num_ws or blocks, W]
     targets, perception = yield from _prepared(run, settings.resolution)
     cameras = start.cameras or tuple(target.camera for target in targets)
@@ -245,11 +247,29 @@ def _followed(
     """Write down where a phase stands; say in a sentence if there is not memory enough."""
     try:
         return (yield from run.follow(work, pipeline.live))
-    except (MemoryError, torch.OutOfMemoryError) as error:
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
         raise InversionError(
             "The memory does not suffice. Choose a smaller resolution or fewer views at a time; "
             "for tuning, let only the last levels change."
         ) from error
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """torch has an exception of its own for it on a GPU, and only words on a CPU."""
+    is_plain = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    return is_plain or "can't allocate memory" in str(error)
+
+
+def _require_memory(needed: int) -> None:
+    """Stop before the system would end the program, where memory can be told."""
+    free = psutil.virtual_memory().available
+    if drawing_device().type == "cpu" and needed > free:
+        raise InversionError(
+            f"Tuning needs about {needed / 2**30:.1f} GB of memory and {free / 2**30:.1f} GB are free. "
+            "Let only the last levels change, or choose a smaller resolution."
+        )
 
 
 def _within(

@@ -16,7 +16,7 @@ from inversion.settings import ProjectorSettings, TuningSettings
 from models.checkpoint import save_generator
 from models.delta import SUFFIX
 from models.latents import LatentSettings
-from splatviz_app.engine import JobState
+from splatviz_app.engine import JobState, Step
 from splatviz_app.preferences import Preferences
 from splatviz_app.session import new_session
 from splatviz_app.tuned import LiveTuning
@@ -341,6 +341,63 @@ def test_a_phase_that_fails_offers_the_best_so_far(session, desk, monkeypatch):
     settle(session)
     assert session.latent.kept is not None
     assert desk.rescued is None
+
+
+def test_too_little_memory_is_a_sentence_before_the_work_and_during_it(session, desk, monkeypatch):
+    before = session.document
+    monkeypatch.setattr("splatviz_app.inversion.jobs.memory_estimate", lambda *_: 2**50)
+    desk.start_tuning()
+    settle(session)
+    assert "GB" in session.banner
+    session.banner = ""
+
+    def greedy(*args, **kwargs):
+        yield Step(0, 1, "")
+        raise RuntimeError(
+            "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
+        )
+
+    monkeypatch.setattr("splatviz_app.inversion.phases.PhaseRun.follow", greedy)
+    desk.start_inversion()
+    settle(session)
+
+    assert "memory" in session.banner
+    assert "RuntimeError" not in session.banner
+    assert session.document == before
+
+
+def test_undo_does_not_hoard_tunings(session, desk, monkeypatch):
+    desk.start_tuning()
+    settle(session)
+    one = len(session.tuning.delta.content)
+    monkeypatch.setattr("splatviz_app.inversion.desk._MOST_UNDONE", int(2.5 * one))
+
+    for seed in range(3):
+        desk.tuner = replace(TUNER, seed=seed, learning_rate=0.01 * (seed + 1))
+        desk.start_tuning()
+        settle(session)
+
+    held = {id(d.tuning.delta) for d in session.history.values if d.tuning is not None}
+    assert len(held) == 2
+    session.undo()
+    settle(session)
+    assert session.tuning is not None
+
+
+def test_opening_a_project_stops_the_phase(session, desk, tmp_path):
+    session.project.save(tmp_path / "day.splathead")
+    while session.project.is_saving:
+        session.update(1 / 60)
+    desk.start_inversion()
+    job = desk.job
+    work_until(session, lambda: len(desk.curve) == 2)
+    session.open(tmp_path / "day.splathead")
+    work_until(session, lambda: session.opening is None)
+    settle(session)
+
+    assert job.state is JobState.CANCELLED
+    assert session.latent == LatentSettings(seed=5, x=0.3, psi=0.8)
+    assert not session.project.is_changed
 
 
 class PhaseBreaks:
