@@ -17,19 +17,17 @@ from inversion.errors import InversionError
 from inversion.latent import WhitenedSpace
 from inversion.losses import Comparison, Differences, Perception
 from inversion.settings import NOISY, ProjectorSettings, learning_rate_at
+from inversion.start import SMALL, best_of_random
 from inversion.steps import Inversion, InversionStep, LossValues, Reins
 from inversion.target import Target
 from inversion.views import CameraCorrections, as_shown, draw_views
 from models.delta import sharing_twin
 from models.differentiable_generator import DifferentiableGenerator
-from models.generator import CgsGenerator, HeadGenerator
-from models.latents import random_z
+from models.generator import CgsGenerator
 from renderer.camera import Camera
 
 InversionSteps = Generator[InversionStep, None, Inversion]
 
-_SMALL = 64  # px at which random heads are compared
-_AT_ONCE = 2  # random heads between two reports
 _BETAS = (0.9, 0.99)
 _NO_LOSSES = LossValues(math.nan, math.nan, math.nan)
 
@@ -241,35 +239,9 @@ def _prepared(
         yield report("Measuring the space of heads", average)
     if start is None:
         start = average
-        if settings.start == "best of random":
-            small = Comparison(targets, perception, _SMALL, device)
-            searching = _best_of_random(fast, small, settings)
-            while True:
-                try:
-                    start = next(searching)
-                except StopIteration:
-                    break
+        if settings.start != "average":
+            small = Comparison(targets, perception, SMALL, device)
+            for start in best_of_random(fast, space, small, settings):
                 yield report("Trying random heads", start)
     assert start.shape[-1] == generator.w_dim, start.shape
     return _Search(generator, space, comparison, settings, start.detach().to(device).float())
-
-
-@torch.no_grad()
-def _best_of_random(
-    generator: HeadGenerator, small: Comparison, settings: ProjectorSettings
-) -> Generator[Tensor, None, None]:
-    """Compare the average head and random ones; yields the best w so far. [1, W]"""
-    w = generator.w_avg[None, None]
-    z = random_z(settings.seed, settings.candidates, generator.z_dim)
-    w = torch.cat([w, generator.map(z.to(w.device))])
-    cameras = CameraCorrections([target.camera for target in small.targets], w.device).cameras()
-    least, best = math.inf, w[0]
-    for first in range(0, len(w), _AT_ONCE):
-        some = w[first : first + _AT_ONCE]
-        heads = generator.synthesize(some)
-        for number in range(len(some)):
-            pictures = draw_views(heads[number], cameras, small.size, small.background)
-            loss = float(small(pictures).total(settings.weights))
-            if loss < least:
-                least, best = loss, some[number]
-        yield best

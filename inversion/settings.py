@@ -46,10 +46,10 @@ class ProjectorSettings:
     """Latent inversion: the generator stays, its w is looked for."""
 
     # Steps at most.
-    steps: int = 200
-    # Learning rate after the warm-up, and at the end.
-    learning_rate: float = 0.005
-    last_learning_rate: float = 0.0005
+    steps: int = 100
+    # Learning rate after the warm-up, and at the end: standard deviations of W that a step goes.
+    learning_rate: float = 0.1
+    last_learning_rate: float = 0.02
     # What each part of the loss counts at the start, and at the end.
     weights: LossWeights = LossWeights()
     last_weights: LossWeights = LossWeights()
@@ -57,20 +57,20 @@ class ProjectorSettings:
     batch_size: int = 0
     # Side in px at which pictures are compared.
     resolution: int = 256
-    # Where to begin: the average head, or the best of some random ones.
-    start: Literal["average", "best of random"] = "best of random"
+    # Where to begin: the average head, the best of some random ones, or what these tell together.
+    start: Literal["average", "best of random", "blend of random"] = "blend of random"
     # How many random heads are tried.
-    candidates: int = 64
+    candidates: int = 96
     # A w for each block of the generator (W+), instead of one for all.
     per_block: bool = False
     # Whether the cameras of the photos are corrected on the way.
     refine_cameras: bool = True
     # How strongly w is disturbed in the first part of the steps, in standard deviations of W.
-    noise: float = 0.05
+    noise: float = 0.0
     # How strongly w is drawn to where most heads are; what no photo shows depends on it.
-    prior: float = 0.01
+    prior: float = 0.03
     # Stop after so many steps without a better picture; 0 never.
-    patience: int = 60
+    patience: int = 40
     # Decides all random numbers.
     seed: int = 0
 
