@@ -5,6 +5,7 @@ The only file that calls OpenGL. Knows the `Panel` protocol, not which panels ex
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import threading
@@ -154,6 +155,9 @@ def run_window(
     window = _Window(session, parts, options)
     session.engine.start()
     session.evaluator.start()
+    gc.collect()
+    # What is here by now stays: to look through it for garbage would stop a frame for a tenth of a second.
+    gc.freeze()
     try:
         (loop or _loop)(window.parameters())
     except RuntimeError as error:
@@ -162,6 +166,7 @@ def run_window(
             "commands without a window (python main.py --help)."
         ) from error
     finally:
+        gc.unfreeze()
         session.evaluator.stop()
         session.pipeline.scripts.stop()
         session.engine.stop()
