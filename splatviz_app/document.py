@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from inversion.photo import Photo
 from models.delta import Tuning
@@ -38,3 +38,68 @@ class Document:
     tuning: Tuning | None = None
     # Pictures of the person whose head is looked for.
     photos: tuple[Photo, ...] = ()
+
+
+class DocumentParts:
+    """The parts of a document that is held, for panels to read and replace."""
+
+    document: Document
+
+    @property
+    def rig(self) -> OrbitRig:
+        """The camera."""
+        return self.document.rig
+
+    @rig.setter
+    def rig(self, rig: OrbitRig) -> None:
+        self.document = replace(self.document, rig=rig)
+
+    @property
+    def view(self) -> ViewSettings:
+        """How the head is shown."""
+        return self.document.view
+
+    @view.setter
+    def view(self, view: ViewSettings) -> None:
+        self.document = replace(self.document, view=view)
+
+    @property
+    def latent(self) -> LatentSettings:
+        """Which head of the generator."""
+        return self.document.latent
+
+    @latent.setter
+    def latent(self, latent: LatentSettings) -> None:
+        self.document = replace(self.document, latent=latent)
+
+    @property
+    def selection(self) -> Selection | None:
+        """Which splats are selected; None if none are."""
+        return self.document.selection
+
+    @selection.setter
+    def selection(self, selection: Selection | None) -> None:
+        self.document = replace(self.document, selection=selection)
+
+    @property
+    def edits(self) -> EditStack:
+        """What is done to the head before it is drawn."""
+        return self.document.edits
+
+    @edits.setter
+    def edits(self, edits: EditStack) -> None:
+        self.document = replace(self.document, edits=edits)
+
+    @property
+    def tuning(self) -> Tuning | None:
+        """The change of the generator's weights, and how much of it; None for the generator as it is."""
+        return self.document.tuning
+
+    @tuning.setter
+    def tuning(self, tuning: Tuning | None) -> None:
+        self.document = replace(self.document, tuning=tuning)
+
+    @property
+    def scene(self) -> Scene | None:
+        """What is shown."""
+        return self.document.scene

@@ -7,17 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from models.delta import Tuning
-from models.latents import LatentSettings
-from renderer.camera import OrbitRig
 from renderer.errors import SplatheadError
 from splatviz_app.bookmarks import Bookmark
 from splatviz_app.controls import Inertia, choose_size
 from splatviz_app.directions import Palette, palette_for, with_palette
-from splatviz_app.document import Document
+from splatviz_app.document import Document, DocumentParts
 from splatviz_app.edits.desk import EditDesk
 from splatviz_app.edits.errors import EditError
-from splatviz_app.edits.stack import EditStack
 from splatviz_app.engine import Engine, Job, JobState, Work
 from splatviz_app.evaluation import Evaluator
 from splatviz_app.export import SavedFile
@@ -30,7 +26,6 @@ from splatviz_app.pipeline import (
     Precision,
     RenderRequest,
     RenderResult,
-    ViewSettings,
 )
 from splatviz_app.preferences import Preferences, config_folder
 from splatviz_app.projects.current import CurrentProject, is_photo, is_project
@@ -48,7 +43,6 @@ from splatviz_app.scenes import (
     scene_for,
     title_of,
 )
-from splatviz_app.selection import Selection
 from splatviz_app.textures import Textures
 from splatviz_app.tuned import LiveTuning, is_tuning_file
 
@@ -61,7 +55,7 @@ class Picture:
     result: RenderResult
 
 
-class Session:
+class Session(DocumentParts):
     """Everything the user can change. Panels replace its parts; `update` makes the rest follow."""
 
     def __init__(
@@ -106,34 +100,7 @@ class Session:
         self._full_seconds = 0.0  # what the newest picture of full size took to rasterize
         self._failure: object = None
 
-    # ---- the document's parts, for panels to read and replace
-
-    @property
-    def rig(self) -> OrbitRig:
-        """The camera."""
-        return self.document.rig
-
-    @rig.setter
-    def rig(self, rig: OrbitRig) -> None:
-        self.document = replace(self.document, rig=rig)
-
-    @property
-    def view(self) -> ViewSettings:
-        """How the head is shown."""
-        return self.document.view
-
-    @view.setter
-    def view(self, view: ViewSettings) -> None:
-        self.document = replace(self.document, view=view)
-
-    @property
-    def latent(self) -> LatentSettings:
-        """Which head of the generator."""
-        return self.document.latent
-
-    @latent.setter
-    def latent(self, latent: LatentSettings) -> None:
-        self.document = replace(self.document, latent=latent)
+    # ---- what else panels read
 
     @property
     def palette(self) -> Palette:
@@ -145,38 +112,6 @@ class Session:
         palettes = self.document.palettes
         if palette != palette_for(palettes, palette.weights):
             self.document = replace(self.document, palettes=with_palette(palettes, palette))
-
-    @property
-    def selection(self) -> Selection | None:
-        """Which splats are selected; None if none are."""
-        return self.document.selection
-
-    @selection.setter
-    def selection(self, selection: Selection | None) -> None:
-        self.document = replace(self.document, selection=selection)
-
-    @property
-    def edits(self) -> EditStack:
-        """What is done to the head before it is drawn."""
-        return self.document.edits
-
-    @edits.setter
-    def edits(self, edits: EditStack) -> None:
-        self.document = replace(self.document, edits=edits)
-
-    @property
-    def tuning(self) -> Tuning | None:
-        """The change of the generator's weights, and how much of it; None for the generator as it is."""
-        return self.document.tuning
-
-    @tuning.setter
-    def tuning(self, tuning: Tuning | None) -> None:
-        self.document = replace(self.document, tuning=tuning)
-
-    @property
-    def scene(self) -> Scene | None:
-        """What is shown."""
-        return self.document.scene
 
     @property
     def opened(self) -> Opened | None:
