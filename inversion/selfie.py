@@ -1,4 +1,4 @@
-"""mediapipe's selfie model: a coarse mask of people, for users who have that library. Its one door.
+"""mediapipe's selfie model: a coarse mask of people, for users who have that library.
 
 Only old wheels (0.10.x up to 0.10.21) carry the model; nothing is downloaded.
 """

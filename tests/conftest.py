@@ -39,6 +39,8 @@ def strange_home(tmp_path_factory):
     names = {
         "SPLATHEAD_CONFIG": folder / "config",
         "SPLATHEAD_STATE": folder / "state",
+        "SPLATHEAD_WEIGHTS": folder / "weights",
+        "TORCH_HOME": folder / "torch",
         "XDG_CONFIG_HOME": folder / ".config",
         "XDG_CACHE_HOME": folder / ".cache",
         "XDG_DATA_HOME": folder / ".local",

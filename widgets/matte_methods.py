@@ -32,7 +32,7 @@ _WHYS: dict[MatteMethod | None, str] = {
 _WHY_NOT: dict[MatteMethod | None, str] = {
     "file": "- None of the pictures brings an alpha of its own.",
     "modnet": "- Its weights are not on this computer: press Get weights…",
-    "selfie": "- It needs the library mediapipe: pip install mediapipe, then start again.",
+    "selfie": "- It comes with mediapipe up to 0.10.21: install that one, then start again.",
 }
 _LOOK_EVERY = 1.0  # seconds between two looks at the disk
 
