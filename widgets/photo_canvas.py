@@ -51,6 +51,7 @@ class Canvas:
 
     def __init__(self) -> None:
         """Fit whatever is shown first."""
+        self.view: View | None = None  # as it was drawn last
         self._size: tuple[float, float] = (0, 0)
         self._zoom = 1.0  # times what fits
         self._middle: Point = (0.5, 0.5)  # of the canvas, in the picture's width and height
@@ -102,7 +103,8 @@ class Canvas:
         scale, origin = self._scale(area), self._origin(corner, area)
         mouse = ((io.mouse_pos.x - origin[0]) / scale, (io.mouse_pos.y - origin[1]) / scale)
         place = ((corner.x, corner.y), (area.x, area.y))
-        return View(*place, origin, scale, mouse, hovered, pressed, held)
+        self.view = View(*place, origin, scale, mouse, hovered, pressed, held)
+        return self.view
 
     def _follow_wish(self, area: ImVec2) -> None:
         if self._wanted is None:

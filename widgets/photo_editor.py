@@ -48,6 +48,11 @@ class PhotoEditor:
         self._preview, self._outside = LiveTexture(), LiveTexture()
 
     @property
+    def view(self) -> View | None:
+        """Where the picture lay on the screen when it was drawn last."""
+        return self._canvases[self._mode].view
+
+    @property
     def is_open(self) -> bool:
         """Whether it is shown."""
         return self._is_open
