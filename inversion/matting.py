@@ -113,41 +113,59 @@ def with_strokes(matte: np.ndarray, strokes: Sequence[Stroke]) -> np.ndarray:
     result = matte.astype(np.float32)  # a copy
     for stroke in strokes:
         # Shapes, not coats of paint: the same stroke twice is the same as once, at its edge too.
-        cover = _cover(stroke, side)
-        result = np.maximum(result, cover) if stroke.adds else np.minimum(result, 1 - cover)
+        box, cover = _cover(stroke, side)
+        here = result[box]
+        result[box] = np.maximum(here, cover) if stroke.adds else np.minimum(here, 1 - cover)
     return result
 
 
 # ---- strokes
 
 
-def _cover(stroke: Stroke, side: int) -> np.ndarray:
-    """How much of each pixel lies under the brush. [S, S] float32"""
-    cover = np.zeros((side, side), np.float32)
+Box = tuple[slice, slice]  # rows and columns
+
+
+def _cover(stroke: Stroke, side: int) -> tuple[Box, np.ndarray]:
+    """Find the part of the matte that a stroke reaches, and how much of its pixels lies under the brush.
+
+    Returns:
+        The part, and [h, w] float32 of it.
+    """
     path = np.asarray(stroke.path, dtype=np.float64).reshape(-1, 2) * side  # px
     radius = stroke.radius * side
     if not len(path) or radius <= 0:
-        return cover
-    ends = path[1:] if len(path) > 1 else path
-    for start, end in zip(path, ends, strict=False):
+        return (slice(0, 0), slice(0, 0)), np.zeros((0, 0), np.float32)
+    rows, columns = _reached(path, radius, (side, side))
+    corner = np.array([columns.start, rows.start])
+    cover = np.zeros((rows.stop - rows.start, columns.stop - columns.start), np.float32)
+    path = path - corner
+    for start, end in zip(path, path[1:] if len(path) > 1 else path, strict=False):
         _cover_segment(cover, start, end, radius)
-    return cover
+    return (rows, columns), cover
 
 
 def _cover_segment(cover: np.ndarray, start: np.ndarray, end: np.ndarray, radius: float) -> None:
     """Draw a line with round ends into `cover`, looking only at the pixels that it may reach."""
-    side = cover.shape[0]
-    low = np.clip(np.minimum(start, end) - radius - 1, 0, side).astype(int)
-    high = np.clip(np.ceil(np.maximum(start, end) + radius + 1), 0, side).astype(int)
+    box = rows, columns = _reached(np.stack([start, end]), radius, cover.shape)
     # Pixel centres lie at half integers.
-    x = np.arange(low[0], high[0]) + 0.5 - start[0]
-    y = np.arange(low[1], high[1])[:, None] + 0.5 - start[1]
+    x = np.arange(columns.start, columns.stop) + 0.5 - start[0]
+    y = np.arange(rows.start, rows.stop)[:, None] + 0.5 - start[1]
     along = end - start
     length = float(along @ along)
     share = np.clip((x * along[0] + y * along[1]) / length, 0, 1) if length > 0 else 0.0
     distance = np.hypot(x - share * along[0], y - share * along[1])
-    here = cover[low[1] : high[1], low[0] : high[0]]
-    np.maximum(here, np.clip(radius + 0.5 - distance, 0, 1), out=here, casting="same_kind")
+    cover[box] = np.maximum(cover[box], np.clip(radius + 0.5 - distance, 0, 1))
+
+
+def _reached(path: np.ndarray, radius: float, shape: tuple[int, ...]) -> Box:
+    """The rows and columns, of a picture of this shape, that a brush along a path [N, 2] may reach."""
+    low = np.floor(path.min(axis=0) - radius - 1)
+    high = np.ceil(path.max(axis=0) + radius + 1)
+    rows, columns = (
+        slice(*(int(v) for v in np.clip((low[axis], high[axis]), 0, size)))
+        for axis, size in ((1, shape[0]), (0, shape[1]))
+    )
+    return rows, columns
 
 
 # ---- whether it is the head
