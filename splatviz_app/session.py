@@ -249,7 +249,9 @@ class Session(DocumentParts):
         self.pipeline.scripts.seconds = self.preferences.script_seconds
         self.history.settle(self.document, self.hand_is_busy or self.inertia.moves)
         # Once settled nothing differs: a click or a word that is typed is no reason for a coarse picture.
-        self._refresh(moving=self.document != self.history.present or self.moves_by_itself)
+        present = self.history.present
+        shown = replace(self.document, photos=present.photos)  # they are not in the picture
+        self._refresh(moving=shown != present or self.moves_by_itself)
 
     @property
     def is_settled(self) -> bool:

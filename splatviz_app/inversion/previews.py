@@ -19,7 +19,7 @@ import numpy as np
 from inversion.alignment import Alignment
 from inversion.crop import corners, cut
 from inversion.matting import with_strokes
-from inversion.photo import Photo
+from inversion.photo import Photo, Stroke
 from inversion.pictures import decode_picture
 from inversion.prepare import warnings_for
 from renderer.errors import SplatheadError
@@ -85,6 +85,7 @@ class Previews:
         self._warnings: _Following[tuple[str, ...]] = _Following(self._worker)
         self._crops: OrderedDict[Hashable, np.ndarray] = OrderedDict()
         self._mattes: OrderedDict[Hashable, np.ndarray] = OrderedDict()
+        self._painted: tuple[Photo, np.ndarray] | None = None  # the newest matte, and whose it is
         self._looks: OrderedDict[Hashable, np.ndarray] = OrderedDict()
 
     def picture(self, photo: Photo) -> Decoded | None:
@@ -141,14 +142,15 @@ class Previews:
         key = (photo.matte, photo.strokes)
         found = _recent(self._mattes, key)
         if found is not None:
+            self._painted = (photo, found)
             return found
-        before = _recent(self._mattes, (photo.matte, photo.strokes[:-1]))
-        if (
-            before is not None and photo.strokes
-        ):  # the hand is painting: only the last stroke is new
-            painted = with_strokes(before, photo.strokes[-1:])
+        before = self._painted
+        rest = _rest_of(photo, before[0]) if before is not None else None
+        if before is not None and rest is not None:  # the hand is painting
+            painted = with_strokes(before[1], rest)
         else:
             painted = with_strokes(_grey(photo.matte), photo.strokes)
+        self._painted = (photo, painted)
         return _keep(self._mattes, key, painted, 4)
 
     def look(self, photo: Photo, look: MatteLook) -> np.ndarray | None:
@@ -290,6 +292,27 @@ def _middle(decoded: Decoded, size: int) -> np.ndarray:
 def _grey(png: bytes) -> np.ndarray:
     """A matte as it is stored. [S, S] float32"""
     return stored_matte(png).astype(np.float32) / 255
+
+
+def _rest_of(photo: Photo, before: Photo) -> tuple[Stroke, ...] | None:
+    """What was painted since `before`; None if that is not all that changed.
+
+    A stroke covers what its pieces cover: of one that went on, only the new piece counts.
+    """
+    new, old = photo.strokes, before.strokes
+    if photo.matte is not before.matte or not new or len(new) - len(old) not in (0, 1):
+        return None
+    if new[: len(old)] == old:
+        return new[len(old) :]
+    if len(new) > len(old) or new[:-1] != old[:-1]:
+        return None
+    last, done = new[-1], old[-1]
+    if (last.radius, last.adds) != (done.radius, done.adds):
+        return None
+    count = len(done.path)
+    if last.path[:count] != done.path:
+        return None
+    return (replace(last, path=last.path[count - 1 :]),)
 
 
 @lru_cache(maxsize=4)

@@ -138,10 +138,17 @@ def test_a_painted_matte_is_the_same_stroke_by_stroke_as_at_once():
     strokes = tuple(
         Stroke(((0.2, 0.1 * i), (0.8, 0.1 * i)), 0.04, adds=i % 2 == 0) for i in range(1, 6)
     )
-    by_and_by, at_once = Previews(), Previews()
-    for count in range(len(strokes) + 1):
-        painted = by_and_by.matte(photo(disc(), strokes[:count]))
-    assert np.array_equal(painted, at_once.matte(photo(disc(), strokes)))
+    at_once, whole = Previews(), photo(disc(), strokes)
+    by_and_by, growing = Previews(), photo(disc())
+    for stroke in strokes:
+        for end in (1, 2):  # the hand goes on
+            begun = replace(stroke, path=stroke.path[:end])
+            growing = replace(growing, strokes=(*growing.strokes[: strokes.index(stroke)], begun))
+            painted = by_and_by.matte(growing)
+    assert growing.strokes == strokes
+    assert np.allclose(painted, at_once.matte(whole), atol=1e-6)
+    undone = replace(growing, strokes=strokes[:2])
+    assert np.allclose(by_and_by.matte(undone), at_once.matte(undone), atol=1e-6)
 
 
 def test_a_damaged_photo_is_a_sentence():
