@@ -27,11 +27,6 @@ _FINE_SIDE = 512  # px at which it only looks for the border
 _WINDOW = 8  # px at that side: radius in which the border follows the picture
 _TOLERANCE = 1e-4  # variance of colours there that is no edge
 
-_NEEDED: dict[MatteMethod, str] = {
-    "file": "The picture has no transparency of its own.",
-    "modnet": f"MODNet's weights are not here. {weights.by_hand(weights.MODNET)}",
-    "selfie": "The selfie model comes with mediapipe 0.10.21, which is not installed.",
-}
 _NOT_THE_HEAD = (
     "No head was found around the landmarks. Move the eyes and the mouth onto the face, or choose "
     "another way to cut the head out."
@@ -76,7 +71,7 @@ def matte(
     assert points.shape == (5, 2), points.shape
     methods = available_methods(crop.shape[2] == 4)
     if method is not None and method not in methods:
-        raise InversionError(f"{_NEEDED[method]} Choose another way to cut the head out.")
+        raise InversionError(f"{_needed(method)} Or choose another way to cut the head out.")
     if method is not None:
         return _by(method, crop, points)
     for best in methods[:-1]:
@@ -84,6 +79,15 @@ def matte(
         with suppress(InversionError):
             return _by(best, crop, points)
     return _by("grabcut", crop, points)
+
+
+def _needed(method: MatteMethod) -> str:
+    """Say what a method needs that is not here."""
+    if method == "file":
+        return "The picture has no transparency of its own. Load one that has."
+    if method == "modnet":
+        return f"MODNet's weights are not here. {weights.by_hand(weights.MODNET)}"
+    return "The selfie model is not here: it comes with mediapipe up to 0.10.21. Install that one."
 
 
 def _by(method: MatteMethod, crop: np.ndarray, points: np.ndarray) -> np.ndarray:
