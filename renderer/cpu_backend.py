@@ -178,9 +178,13 @@ def depth_order(drawing: Drawing) -> Tensor:
     return torch.cat([order, hidden.nonzero()[:, 0]])
 
 
-def is_compiled() -> bool:
-    """Whether the forward kernels lie in the cache: loading them takes 0.2 s, compiling them 10 s."""
-    return cpu_kernels.is_cached("prepare", "paint")
+def is_compiled(*, gradients: bool = False) -> bool:
+    """Whether the forward kernels lie in the cache: loading them takes 0.2 s, compiling them 10 s.
+
+    Args:
+        gradients: Whether the backward pass is wanted as well.
+    """
+    return cpu_kernels.is_cached("prepare", "paint", *(["differentiate"] if gradients else []))
 
 
 def warm_up(progress: Callable[[str], None] | None = None, *, gradients: bool = True) -> None:

@@ -214,24 +214,31 @@ def _with_directions(path: str, loaded: LoadedGenerator) -> OpenedGenerator:
     return generator
 
 
-def compile_rasterizer() -> Generator[Progress, None, None]:
+def compile_rasterizer(gradients: bool = False) -> Generator[Progress, None, None]:
     """Compile this machine's rasterizer, once; a process of its own does it.
 
     In this one the compiler would hold the interpreter, and with it the window, for seconds, and what
     is asked of the engine meanwhile would wait, for minutes on a GPU.
+
+    Args:
+        gradients: Whether the backward pass is wanted as well.
     """
     name = default_backend(drawing_device())
     if name == "gsplat":
-        from renderer.gsplat_backend import is_compiled
+        from renderer import gsplat_backend
+
+        is_ready = gsplat_backend.is_compiled()  # both passes come together
     else:
-        from renderer.cpu_backend import is_compiled
-    if is_compiled():
+        from renderer import cpu_backend
+
+        is_ready = cpu_backend.is_compiled(gradients=gradients)
+    if is_ready:
         return
     compiler = subprocess.Popen(
         [
             sys.executable,
             "-c",
-            f"from renderer.{name}_backend import warm_up; warm_up(gradients=False)",
+            f"from renderer.{name}_backend import warm_up; warm_up(gradients={gradients})",
         ],
         cwd=Path(__file__).resolve().parent.parent,
         stdin=subprocess.DEVNULL,

@@ -33,7 +33,7 @@ from splatviz_app.export import SavedFile
 from splatviz_app.inversion.phases import PhaseRun
 from splatviz_app.pipeline import Pipeline
 from splatviz_app.preferences import PerceptionChoice
-from splatviz_app.scenes import drawing_device
+from splatviz_app.scenes import compile_rasterizer, drawing_device
 from splatviz_app.tuned import digest_of
 
 _TRUNKS: Mapping[PerceptionChoice, Trunk] = {
@@ -211,7 +211,8 @@ def read_tuning(path: Path) -> Generator[Progress, None, NewTuning]:
 def _prepared(
     run: PhaseRun, side: int
 ) -> Generator[Progress, None, tuple[list[Target], Perception]]:
-    """Cut the targets, and load what compares with them."""
+    """Cut the targets, load what compares with them, and compile what draws heads."""
+    yield from compile_rasterizer(gradients=True)
     photos = run.start.photos
     total = len(photos) + 1
     targets = []

@@ -187,7 +187,7 @@ def compiler(monkeypatch, tmp_path):
         monkeypatch.setattr(sys, "executable", str(python))
 
     monkeypatch.setattr(scenes, "default_backend", lambda device: "cpu")
-    monkeypatch.setattr(cpu_backend, "is_compiled", lambda: False)
+    monkeypatch.setattr(cpu_backend, "is_compiled", lambda gradients: False)
     return taking
 
 
@@ -222,9 +222,19 @@ def test_cancelling_ends_the_compiler_and_what_it_started(compiler, tmp_path):
 
 def test_what_is_compiled_is_not_compiled_again(monkeypatch):
     monkeypatch.setattr(scenes, "default_backend", lambda device: "cpu")
-    monkeypatch.setattr(cpu_backend, "is_compiled", lambda: True)
+    monkeypatch.setattr(cpu_backend, "is_compiled", lambda gradients: not gradients)
 
     assert list(compile_rasterizer()) == []
+
+
+@posix
+def test_gradients_are_compiled_aside_when_they_are_wanted(compiler, monkeypatch, tmp_path):
+    compiler(f'echo "$2" > "{tmp_path}/asked"')
+    monkeypatch.setattr(cpu_backend, "is_compiled", lambda gradients: not gradients)
+
+    assert list(compile_rasterizer(gradients=True)) != []
+
+    assert "warm_up(gradients=True)" in (tmp_path / "asked").read_text()
 
 
 def test_the_kernels_of_a_gpu_are_looked_for_where_gsplat_puts_them(monkeypatch, tmp_path):
