@@ -28,7 +28,10 @@ from splatviz_app.projects.files import PROJECT_SUFFIX, read_project, write_proj
 if TYPE_CHECKING:
     from splatviz_app.session import Session
 
-EVERY = 20.0  # seconds between two files
+EVERY = 20.0  # seconds between two files, at least
+# Photos and tunings can be hundreds of megabytes: what takes longer than this is written less often.
+_LONG = 1.0  # seconds
+_SHARE = 0.05  # of the time that long writing may take
 
 _LOCK = ".lock"
 
@@ -61,6 +64,7 @@ class Autosave:
         self._lock: _Lock | None = None
         self._written: Document | None = None  # what is in the file, or will be
         self._last = time.monotonic()  # seconds
+        self._took = 0.0  # seconds: of the newest writing
         self._writing: Future[None] | None = None
         self._has_warned = False
 
@@ -73,7 +77,7 @@ class Autosave:
         project, document = session.project, session.document
         if not project.is_changed:
             self._forget()
-        elif time.monotonic() - self._last >= self._every and document != self._written:
+        elif time.monotonic() - self._last >= self._pause and document != self._written:
             self._last, self._written = time.monotonic(), document
             result = session.result
             picture = result.image if result is not None else None
@@ -118,6 +122,11 @@ class Autosave:
                 self._writing.result()
         self._forget()
 
+    @property
+    def _pause(self) -> float:
+        """Seconds from one writing to the next."""
+        return max(self._every, self._took / _SHARE if self._took > _LONG else 0.0)
+
     def _own_path(self) -> Path:
         if self._path is None:
             name = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}"
@@ -126,6 +135,7 @@ class Autosave:
 
     def _write(self, path: Path, content: Content, picture: np.ndarray | None) -> None:
         """On the writing thread; the lock comes first, so that no other program takes the file for lost."""
+        begin = time.monotonic()
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -136,6 +146,7 @@ class Autosave:
                 raise SaveError(path, "could not be locked.")
             self._lock = lock
         write_project(path, content, picture)
+        self._took = time.monotonic() - begin
 
     def _conclude(self, session: Session) -> None:
         assert self._writing is not None

@@ -14,6 +14,7 @@ import pytest
 
 from models.latents import LatentSettings
 from renderer.formats.ply import write_ply
+from splatviz_app import autosave
 from splatviz_app.autosave import Autosave
 from splatviz_app.preferences import Preferences
 from splatviz_app.projects.files import pixels_of, read_project
@@ -86,6 +87,29 @@ def test_it_is_not_written_more_often_than_wished(folder, new):
     assert files(folder) == []
 
 
+def test_what_takes_long_to_write_is_written_less_often(new, folder, monkeypatch):
+    clock = [1000.0]
+    monkeypatch.setattr("splatviz_app.autosave.time.monotonic", lambda: clock[0])
+    real = autosave.write_project
+
+    def slow(*args):
+        real(*args)
+        clock[0] += 10.0
+
+    monkeypatch.setattr("splatviz_app.autosave.write_project", slow)
+    session = new()
+    session.latent = LatentSettings(seed=4)
+    frames(session)
+    (path,) = folder.glob("*.splathead")
+    session.latent = LatentSettings(seed=5)
+    clock[0] += 100.0
+    frames(session)
+    assert read_project(path).document.latent.seed == 4
+    clock[0] += 100.0
+    frames(session)
+    assert read_project(path).document.latent.seed == 5
+
+
 def test_an_orderly_end_leaves_nothing(new, folder):
     session = new()
     session.latent = LatentSettings(seed=4)
@@ -109,6 +133,7 @@ _VICTIM = """
 import sys
 from pathlib import Path
 from models.latents import LatentSettings
+from splatviz_app import autosave
 from splatviz_app.autosave import Autosave
 from splatviz_app.preferences import Preferences
 from splatviz_app.session import new_session
