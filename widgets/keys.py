@@ -136,6 +136,16 @@ MOUSE: tuple[tuple[str, str], ...] = (
     ("Shift+drag", "Select splats; with Ctrl more, with Alt less"),
 )
 
+# What the mouse and keys do over a photo in its editor, for the overlay.
+PHOTO: tuple[tuple[str, str], ...] = (
+    ("Left drag", "Move what lies under it; paint"),
+    ("Right or middle drag", "Move the photo"),
+    ("Wheel", "Zoom towards the cursor"),
+    ("[ and ]", "Smaller and larger brush"),
+    ("Alt", "The brush does the opposite"),
+    ("Ctrl+V", "Over the Inversion panel: paste a photo"),
+)
+
 # What the mouse does on the panels' rows, for the overlay.
 FIELDS: tuple[tuple[str, str], ...] = (
     ("Drag", "Change a number"),

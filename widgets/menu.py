@@ -11,7 +11,7 @@ from splatviz_app import controls
 from splatviz_app.scenes import BUILT_IN
 from splatviz_app.session import Session
 from widgets import fields
-from widgets.keys import FIELDS, MOUSE, SHORTCUTS, Shortcut, chord, press_keys, quit_window
+from widgets.keys import FIELDS, MOUSE, PHOTO, SHORTCUTS, Shortcut, chord, press_keys, quit_window
 from widgets.project_dialogs import ProjectDialogs
 
 # Of hello_imgui's themes those in which every control can be told from its background.
@@ -21,7 +21,11 @@ _THEMES = {
     "Grey": hello_imgui.ImGuiTheme_.gray_variations_darker,
     "Light": hello_imgui.ImGuiTheme_.imgui_colors_light,
 }
-_LEFT = ("Camera", "Mouse over the picture")  # the groups in the overlay's left column
+_LEFT = (
+    "Camera",
+    "Mouse over the picture",
+    "Over a photo",
+)  # the groups in the overlay's left column
 
 
 class Menu:
@@ -143,6 +147,7 @@ class Menu:
         for shortcut in (*self._files, self._keep, *SHORTCUTS):
             groups.setdefault(shortcut.group, []).append((shortcut.keys, shortcut.says))
         groups["Mouse over the picture"] = list(MOUSE)
+        groups["Over a photo"] = list(PHOTO)
         groups["Numbers and fields"] = list(FIELDS)
         return groups
 

@@ -25,7 +25,6 @@ _HANDLES: tuple[Point, ...] = (
 _TURN, _TURN_BELOW = len(_HANDLES), len(_HANDLES) + 1  # the indices of the handles that turn
 _ARM = 1.6  # em from an edge to them
 _STEP = math.radians(5)  # of turning with Shift
-_SMOOTH_FILL = 1 << 2  # ImDrawListFlags_AntiAliasedFill, which the binding does not name
 
 _YAW = Number(
     "Yaw", "How far the head looks to the side, degrees: positive shows its left cheek.",
@@ -199,9 +198,8 @@ def _shade_outside(view: View, alignment: Alignment) -> None:
     inner = [view.on_screen(point) for point in from_crop(alignment, near)]
     outer = [view.on_screen(point) for point in from_crop(alignment, far)]
     paint = imgui.get_window_draw_list()
-    flags = paint.flags
-    paint.flags = flags & ~_SMOOTH_FILL  # or seams would show
+    paint.push_draw_flag(imgui.ImDrawFlags_.aa_fill, False)  # or seams would show
     for i in range(4):
         j = (i + 1) % 4
         paint.add_quad_filled(inner[i], outer[i], outer[j], inner[j], shade)
-    paint.flags = flags
+    paint.pop_draw_flag()

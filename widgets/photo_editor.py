@@ -221,7 +221,7 @@ class PhotoEditor:
             "matte": self._matte,
         }
         after = tools[self._mode].draw_column(stage)
-        if self._mode == "landmarks":
+        if self._mode == "landmarks" and photo.alignment is not None:
             fields.section("Found")
             draw_facts(stage.session, self._choice, photo)
         if after is not stage.photo:  # only one of the two has the hand
@@ -231,7 +231,9 @@ class PhotoEditor:
     def _draw_preview(self, stage: Stage, photo: Photo) -> None:
         """The crop as inversion will see it, while the hand moves it."""
         side = min(imgui.get_content_region_avail().x, fields.em(_COLUMN))
-        pixels = stage.previews.crop(photo, _PREVIEW)
+        # Beside the matte it is that which the matte leaves.
+        cut_out = stage.previews.look(photo, "cut out") if self._mode == "matte" else None
+        pixels = cut_out if cut_out is not None else stage.previews.crop(photo, _PREVIEW)
         texture = self._preview.of(stage.session, pixels) if pixels is not None else 0
         fields.picture(texture, side, side)
         fields.gap(0.2)

@@ -40,5 +40,8 @@ def _warnings(session: Session, choice: PhotoChoice, photo: Photo) -> tuple[str,
         found = (*found, f"It was cut for {RECIPES[alignment.recipe]}: prepare it again.")
     faces = session.inversion.candidates(choice.index(session))
     if len(faces) > 1:
-        found = (*found, f"{len(faces)} faces were found: choose another under Landmarks.")
+        found = (
+            *found,
+            f"{len(faces)} faces were found: under Landmarks, click the box of another.",
+        )
     return found

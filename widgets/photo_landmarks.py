@@ -83,8 +83,6 @@ class LandmarkTool:
         help = "Click all five on the photo, one after the other."
         if fields.button("Set all five anew", help):
             self._begin(True)
-        if len(stage.faces) > 1:
-            fields.muted(f"{len(stage.faces)} faces were found: click the box of another.")
         return photo
 
     # ---- setting them

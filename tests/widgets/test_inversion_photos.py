@@ -294,7 +294,7 @@ def test_of_several_faces_another_is_taken_by_a_click_into_its_box(session, at_e
     taken = []
     monkeypatch.setattr(session.inversion, "choose_face", lambda *choice: taken.append(choice))
     at_editor.frames(2)
-    assert at_editor.sees("2 faces were found")
+    assert at_editor.sees("2 faces were found: under Landmarks, click")
     drag_in_photo(at_editor, (x + 30, y + 35), (x + 30, y + 35), steps=1)
     assert taken == [], "it is taken already"
     drag_in_photo(at_editor, (30, 220), (30, 220), steps=1)
