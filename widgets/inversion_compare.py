@@ -25,6 +25,7 @@ _HELP = {
 }
 _LABELS = {_DIFFERENCE: f"Difference ×{AMPLIFICATION}"}
 _MOST = 18.0  # em, the side of the picture in the panel
+_TILE = 2.8  # em, the side of a view in small
 _LARGE = (56.0, 22.8)  # em, the window at first
 _RIGHT = 0.6  # of the main window's width, where it appears: beside the panel
 _WAITING = "The head is not drawn yet."
@@ -59,7 +60,7 @@ class Comparison:
 
     def draw(self, session: Session, views: Sequence[View]) -> None:
         """Draw into the panel."""
-        view = self._choose(views, "panel")
+        view = self._choose(session, views)
         modes = (_WIPE, _TARGET, _RESULT, _DIFFERENCE)
         self._mode = draw_strip("compare", modes, self._mode, _HELP) or self._mode
         space = imgui.get_content_region_avail().x
@@ -100,22 +101,39 @@ class Comparison:
 
     # ---- inside
 
-    def _choose(self, views: Sequence[View], key: str) -> View:
+    def _choose(self, session: Session, views: Sequence[View]) -> View:
         """Let the user choose among several views."""
         self._index = min(self._index, len(views) - 1)
         if len(views) > 1:
-            names = [f"{i + 1}" for i in range(len(views))]
-            help = {name: view.name for name, view in zip(names, views, strict=True)}
-            pressed = draw_strip(f"view {key}", names, names[self._index], help)
-            if pressed is not None:
-                self._index = int(pressed) - 1
+            side, between = fields.em(_TILE), fields.em(0.3)
+            columns = max(1, int((imgui.get_content_region_avail().x + between) / (side + between)))
+            for i, view in enumerate(views):
+                if i % columns:
+                    imgui.same_line(0, between)
+                if self._draw_tile(session, view, i, side):
+                    self._index = i
         return views[self._index]
+
+    def _draw_tile(self, session: Session, view: View, index: int, side: float) -> bool:
+        """One view in small; whether it was clicked."""
+        corner = imgui.get_cursor_screen_pos()
+        pressed = imgui.invisible_button(f"##View {index + 1}", (side, side))
+        fields.tooltip(view.name)
+        far, paint = ImVec2(corner.x + side, corner.y + side), imgui.get_window_draw_list()
+        texture = session.textures.of(view.target)
+        if texture:
+            paint.add_image(imgui.ImTextureRef(texture), corner, far)
+        is_chosen = index == self._index
+        if is_chosen or imgui.is_item_hovered():
+            kind = imgui.Col_.tab_selected if is_chosen else imgui.Col_.border
+            paint.add_rect(corner, far, imgui.get_color_u32(kind), 0.0, 3.0 if is_chosen else 2.0)
+        return pressed
 
     def _draw_large(self, session: Session, views: Sequence[View]) -> None:
         if not views:
             fields.empty("There is nothing to compare.", "It is filled by an inversion.")
             return
-        view = self._choose(views, "large")
+        view = self._choose(session, views)
         modes = (_ALL, _WIPE, _TARGET, _RESULT, _DIFFERENCE)
         self._large_mode = draw_strip("large", modes, self._large_mode, _HELP) or self._large_mode
         parts = (_TARGET, _RESULT, _DIFFERENCE) if self._large_mode == _ALL else (self._large_mode,)

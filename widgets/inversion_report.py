@@ -7,6 +7,7 @@ from imgui_bundle import imgui
 from inversion.steps import Quality
 from splatviz_app.inversion.phases import Report
 from widgets import fields
+from widgets.training_view import fitted
 
 _HELP = {
     "PSNR": "How alike the pixels are, dB: higher is nearer.",
@@ -53,7 +54,7 @@ def _draw_view(report: Report, view: int, columns: list[str]) -> None:
     name, stages = report.after[view].name, _stages(report)
     imgui.table_next_row()
     imgui.table_set_column_index(0)
-    imgui.text_unformatted(name)
+    imgui.text_unformatted(fitted(name, imgui.get_content_region_avail().x))
     fields.tooltip(name)
     if len(stages) == 1:
         _draw_values(report.after[view], columns)

@@ -213,6 +213,8 @@ class RunSections:
             if fields.button("Keep the best head", "Show it, as if the phase had ended there."):
                 desk.accept_rescued()
         is_newest = desk.run is not None and desk.run.phase == phase
+        if is_newest and not desk.phase and desk.report is None and desk.rescued is None:
+            fields.muted("It was stopped before its end: the head is what it was.")
         views = self._views(desk) if is_newest else ()
         if views:
             fields.gap(0.2)

@@ -21,9 +21,9 @@ Settings = TypeVar("Settings", ProjectorSettings, TuningSettings)
 # How much is done, not what is looked for: weights and rates stay as they are.
 PRESETS: Mapping[type, Mapping[str, Mapping[str, Any]]] = {
     ProjectorSettings: {
-        "Quick": {"steps": 60, "resolution": 128, "candidates": 16, "patience": 20},
+        "Quick": {"steps": 40, "resolution": 128, "candidates": 48, "patience": 20},
         "Balanced": {},
-        "Thorough": {"steps": 600, "candidates": 256, "patience": 150},
+        "Thorough": {"steps": 300, "candidates": 192, "patience": 100},
     },
     TuningSettings: {
         "Quick": {"steps": 30, "resolution": 128},
@@ -40,7 +40,11 @@ _PRESET_HELP = {
 # The weights in the order of the panel.
 _WEIGHTS = {"identity": "ID similarity", "mse": "MSE", "perceptual": "Perceptual"}
 _RESOLUTIONS = (64, 128, 256, 512, 1024)
-_STARTS = {"average": "Average head", "best of random": "Best of random heads"}
+_STARTS = {
+    "average": "Average head",
+    "best of random": "Best of random heads",
+    "blend of random": "Blend of random heads",
+}
 _SPACES = {False: "One w", True: "One per block"}
 # Numbers under More: the setting, its label, the lowest and the highest.
 _COUNTS: Mapping[str, tuple[str, int, int, int]] = {
@@ -139,11 +143,12 @@ def draw_settings(key: str, settings: Settings, views: int, measures: Measures) 
 def _said(settings: ProjectorSettings | TuningSettings) -> str:
     """The amount of work in words."""
     words = f"Up to {settings.steps} steps at {settings.resolution} px"
-    if isinstance(settings, ProjectorSettings) and settings.start == "best of random":
-        return f"{words}, from the best of {settings.candidates} random heads."
-    if isinstance(settings, ProjectorSettings):
+    if not isinstance(settings, ProjectorSettings):
+        return f"{words}."
+    if settings.start == "average":
         return f"{words}, from the average head."
-    return f"{words}."
+    which = "best" if settings.start == "best of random" else "blend"
+    return f"{words}, from the {which} of {settings.candidates} random heads."
 
 
 def shown_settings(kind: type) -> list[str]:

@@ -13,6 +13,7 @@ from imgui_bundle import imgui
 from PIL import Image
 
 from inversion import weights
+from inversion.errors import InversionError
 from inversion.photo import Photo
 from inversion.prepare import PrepareSettings
 from inversion.settings import ProjectorSettings, TuningSettings
@@ -21,6 +22,7 @@ from inversion.weights import WeightsFile
 from models.checkpoint import save_generator
 from models.latents import LatentSettings
 from models.zoo import DEMO_GENERATOR
+from splatviz_app.inversion import jobs
 from splatviz_app.inversion.comparison import difference, over_white
 from splatviz_app.inversion.phases import Report
 from splatviz_app.preferences import Preferences
@@ -316,6 +318,7 @@ def test_cancel_leaves_the_document_as_it_was(ready):
         hand.settle()
         hand.frames(2)
         assert hand.can_use("Start inversion")
+        assert hand.sees("It was stopped before its end")
     assert ready.document is before
     assert len(ready.history._values) == past
     assert ready.preview is None
@@ -349,6 +352,31 @@ def test_the_viewport_can_be_left_alone_while_it_runs(ready):
         hand.settle()
 
 
+def test_the_best_head_before_a_failure_can_be_kept(ready, monkeypatch):
+    project = jobs.project
+
+    def failing(*args, **kwargs):
+        work = project(*args, **kwargs)
+        for step in work:
+            yield step
+            if step.done == 4:
+                raise InversionError("The search ran away.")
+
+    monkeypatch.setattr(jobs, "project", failing)
+    before = ready.document
+    with RunHand(ready, "latent") as hand:
+        hand.click("Start inversion")
+        hand.settle()
+        hand.frames(2)
+        assert ready.banner == "The search ran away."
+        assert ready.document == before
+        assert hand.sees("the best head before that is still there")
+        hand.click("Keep the best head")
+        hand.settle()
+        assert not hand.finds("Keep the best head")
+    assert ready.latent.kept is not None
+
+
 # ---- the comparison
 
 
@@ -374,7 +402,7 @@ def test_the_viewport_looks_from_where_a_photo_was_taken(inverted, photos):
     with RunHand(inverted, "latent") as hand:
         hand.click("Look from its camera")
         assert inverted.rig.yaw == pytest.approx(photos[0].alignment.yaw, abs=0.1)
-        hand.click("2")
+        hand.click("View 2")
         hand.click("Look from its camera")
     assert inverted.rig.yaw == pytest.approx(photos[1].alignment.yaw, abs=0.1)
 
