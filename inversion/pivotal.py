@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from inversion.losses import Comparison, Differences, Perception
-from inversion.projector import choose_views, ran_away, require
+from inversion.projector import choose_views, ran_away, refuse_broken, require
 from inversion.settings import TuningSettings, learning_rate_at
 from inversion.steps import InversionStep, LossValues, Reins, Tuned
 from inversion.target import Target
@@ -33,7 +33,7 @@ TuningSteps = Generator[InversionStep, None, Tuned]
 _NO_LOSSES = LossValues(math.nan, math.nan, math.nan)
 _BETAS = (0.9, 0.99)
 _OTHERS = 8  # heads that are held where they were
-_EVERY = 2  # steps between two looks at one of them
+_EVERY = 4  # steps between two looks at one of them
 _YAW, _PITCH = math.radians(90), math.radians(25)  # of the cameras from which is looked
 
 
@@ -140,6 +140,7 @@ class _Tuning:
                 loss = loss + settings.locality * moved
             self.adam.zero_grad(set_to_none=True)
             loss.backward()
+        refuse_broken(self.adam, settings.learning_rate)
         self._remember(number, found, views)
         report = self.report(number + 1, values, views, pictures)
         for group in self.adam.param_groups:
@@ -218,9 +219,10 @@ class _Tuning:
         yaw, pitch = (self.random.random_sample(2) * 2 - 1) * (_YAW, _PITCH)
         camera = OrbitRig(yaw=float(yaw), pitch=float(pitch)).camera().to(self.pivot.device)
         one = Camera(camera.cam_to_world[None], camera.focal[None])
+        size, background = self.comparison.size // 2, self.comparison.background
         with torch.no_grad():
-            wanted = self._draw(before, one)
-        error = self._draw(head, one) - wanted
+            wanted = draw_views(before, one, size, background)
+        error = draw_views(head, one, size, background) - wanted
         return error.abs().mean() + F.avg_pool2d(error, 4).abs().mean()
 
     def _remember(self, number: int, found: Differences, views: list[int]) -> None:

@@ -83,6 +83,14 @@ def ran_away(rate: float) -> InversionError:
     )
 
 
+def refuse_broken(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Raise InversionError if a gradient is no number: the next step would spoil all that there is."""
+    slopes = [p.grad for group in optimizer.param_groups for p in group["params"]]
+    norm = torch.nn.utils.get_total_norm([slope for slope in slopes if slope is not None])
+    if not math.isfinite(float(norm)):
+        raise ran_away(rate)
+
+
 class _Search:
     """What a step changes: coordinates of w, cameras, the optimiser, and the best so far."""
 
@@ -138,6 +146,7 @@ class _Search:
                 loss = loss + settings.prior * usual
             self.adam.zero_grad(set_to_none=True)
             loss.backward()
+        refuse_broken(self.adam, settings.learning_rate)
         if not noise:
             self._remember(number, found, views)
         report = self._report(number, values, w, pictures, views)

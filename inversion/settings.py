@@ -46,9 +46,9 @@ class ProjectorSettings:
     """Latent inversion: the generator stays, its w is looked for."""
 
     # Steps at most.
-    steps: int = 100
+    steps: int = 120
     # Learning rate after the warm-up, and at the end: standard deviations of W that a step goes.
-    learning_rate: float = 0.1
+    learning_rate: float = 0.2
     last_learning_rate: float = 0.02
     # What each part of the loss counts at the start, and at the end.
     weights: LossWeights = LossWeights()
