@@ -11,6 +11,7 @@ from renderer.camera import OrbitRig
 from splatviz_app.bookmarks import Bookmark
 from splatviz_app.directions import Palette
 from splatviz_app.edits.stack import NO_EDITS, EditStack
+from splatviz_app.inversion.cameras import FoundCamera
 from splatviz_app.pipeline import ViewSettings
 from splatviz_app.scenes import Scene
 from splatviz_app.selection import Selection
@@ -38,6 +39,8 @@ class Document:
     tuning: Tuning | None = None
     # Pictures of the person whose head is looked for.
     photos: tuple[Photo, ...] = ()
+    # Their cameras, as the newest latent inversion corrected them.
+    cameras: tuple[FoundCamera, ...] = ()
 
 
 class DocumentParts:

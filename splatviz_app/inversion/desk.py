@@ -22,8 +22,8 @@ from splatviz_app.document import Document
 from splatviz_app.engine import Job, JobState, Work
 from splatviz_app.history import History
 from splatviz_app.inversion import jobs
+from splatviz_app.inversion.cameras import camera_of, found_cameras
 from splatviz_app.inversion.phases import (
-    FoundCameras,
     Phase,
     PhaseRun,
     Report,
@@ -58,7 +58,6 @@ class InversionDesk(PhotoDesk):
         self._job: Job | None = None  # of the phase that goes on
         self._history: History[Document] | None = None  # when it began
         self._rescued_from: Start | None = None
-        self._found: FoundCameras | None = None
         self._wants_again: Phase | None = None  # once the phase at hand is cancelled
         self._curves: dict[Phase, list[LossValues]] = {}
         self._shown_at = 0.0  # time.monotonic() seconds: of the newest preview
@@ -198,6 +197,14 @@ class InversionDesk(PhotoDesk):
         """What the phase at hand, or the last one, measures by: a sentence; empty before."""
         return self._run.measured_by if self._run is not None else ""
 
+    def camera_of(self, photo: Photo) -> Camera:
+        """The camera of a photo that is prepared, as latent inversion corrected it if it did."""
+        opened, document = self._opened, self._session.document
+        weights = opened.fingerprint if opened is not None else ""
+        camera = camera_of(photo, document.cameras, weights)
+        assert camera is not None, photo.name
+        return camera
+
     def pause(self) -> None:
         """Rest after the step at hand."""
         if self._job is not None:
@@ -305,7 +312,7 @@ class InversionDesk(PhotoDesk):
         request = session.request()
         assert request is not None
         photos, choice = self.used_photos, self.perception_choice
-        cameras = self._cameras_for(opened.fingerprint, photos)
+        cameras = tuple(self.camera_of(photo) for photo in photos)
         start = Start(request, opened.fingerprint, session.latent, photos, cameras, choice)
         run = PhaseRun(phase, start)
         generator = opened.loaded.generator
@@ -320,13 +327,6 @@ class InversionDesk(PhotoDesk):
         self._curves[phase] = run.curve
         self._history = session.history
         self._job = session.start_job(title, work, is_patient=True)
-
-    def _cameras_for(self, weights: str, photos: tuple[Photo, ...]) -> tuple[Camera, ...]:
-        """Those that latent inversion found for the same photos; empty if there are none."""
-        found = self._found
-        if found is None or (found.weights, found.photos) != (weights, photos):
-            return ()
-        return found.cameras
 
     def _stop_if_lost(self) -> None:
         """Cancel a phase whose generator or project is not open any more."""
@@ -373,11 +373,12 @@ class InversionDesk(PhotoDesk):
             self._begin(again)
 
     def _show_found(self, found: Inversion, start: Start) -> None:
-        self._found = FoundCameras(start.weights, start.photos, found.cameras)
         if found.quality:  # not of what was rescued: that was not compared once more
             self.report = Report("latent", (), found.quality, found.steps, found.best)
         document = self._session.document
-        self._as_one_step(replace(document, latent=kept_at(found.w, start), tuning=None))
+        cameras = found_cameras(start.weights, start.photos, found.cameras)
+        latent = kept_at(found.w, start)
+        self._as_one_step(replace(document, latent=latent, tuning=None, cameras=cameras))
         self._session.say("The head of the photos is found; undo goes back.")
 
     def _show_tuned(self, tuned: Tuned, start: Start) -> None:

@@ -166,10 +166,9 @@ def tune_head(
     _require_memory(memory_estimate(generator, settings))
     w = pipeline.beside().w(start.request)[0]  # [num_ws or blocks, W]
     targets, perception = yield from _prepared(run, settings.resolution)
-    cameras = start.cameras or tuple(target.camera for target in targets)
     name = Path(start.photos[0].name).stem
     work = tune(
-        targets, generator, w, cameras, settings, perception,
+        targets, generator, w, start.cameras, settings, perception,
         reins=run.reins, weights=start.weights, name=name,
     )  # fmt: skip
     found = yield from _followed(run, work, pipeline)

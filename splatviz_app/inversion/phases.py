@@ -40,8 +40,8 @@ class Start:
     latent: LatentSettings
     # Those that it looks at.
     photos: tuple[Photo, ...]
-    # What is known better of their cameras than their alignments say; empty if nothing is.
-    cameras: tuple[Camera, ...] = ()
+    # The cameras of the photos, as far as they are known.
+    cameras: tuple[Camera, ...]
     # What measures differences.
     perception: PerceptionChoice = "best"
 
@@ -57,15 +57,6 @@ class Report:
     # Steps it took, and the one that was kept.
     steps: int
     best: int
-
-
-@dataclass(frozen=True, eq=False)
-class FoundCameras:
-    """What latent inversion found of the cameras, for tuning on the same photos."""
-
-    weights: str
-    photos: tuple[Photo, ...]
-    cameras: tuple[Camera, ...]
 
 
 @dataclass(eq=False)

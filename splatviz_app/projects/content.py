@@ -14,13 +14,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from inversion.alignment import Alignment
 from inversion.photo import Photo
 from models.delta import Tuning
 from models.latents import LatentSettings
+from renderer.camera import Camera
 from renderer.rasterize import MAX_SIDE
 from renderer.tonemap import COLORMAPS
 from splatviz_app import controls
 from splatviz_app.document import Document
+from splatviz_app.inversion.cameras import FoundCamera
 from splatviz_app.projects.archive import JPEG, PNG
 from splatviz_app.projects.frozen_json import Misfit, Store, decode, encode
 from splatviz_app.scenes import Scene
@@ -36,6 +39,8 @@ _LAST_SEED = 2**32 - 1
 _LARGEST_SPLATS = 100.0  # times their size
 _COLOR_LIMIT = 100.0
 _FARTHEST = 1e5  # px from a photo's corner
+_LABEL = 25  # numbers of a camera label
+_FARTHEST_CAMERA = 100.0  # world units, and image heights of its focal length
 _WIDEST_STROKE = 4.0  # sides of the crop, and how far from it a stroke goes
 _OWN_SOURCE = re.compile(r"own:\d{1,9}")  # of a slider of one's own
 
@@ -199,6 +204,7 @@ def _within_bounds(document: Document) -> Document:
         ),
         "tuning": all(map(_is_possible_tuning, tunings_of(document))),
         "photos": all(map(_is_possible_photo, document.photos)),
+        "cameras": all(map(_is_possible_camera, document.cameras)),
     }
     for name, is_allowed in allowed.items():
         if not is_allowed:
@@ -224,19 +230,32 @@ def _is_possible_tuning(tuning: Tuning) -> bool:
     return 0 <= tuning.strength <= 1 and is_hash and bool(tuning.delta.content)
 
 
-def _is_possible_photo(photo: Photo) -> bool:
-    """Whether the numbers of a photo are such as hands and detectors set."""
-    found = photo.alignment
-    fits = found is None or (
+def _is_possible_alignment(found: Alignment) -> bool:
+    turns = (found.angle, found.yaw, found.pitch, found.roll)
+    return (
         all(abs(place) <= _FARTHEST for place in found.centre)
         and 0 < found.side <= _FARTHEST
-        and all(
-            abs(turn) <= 2 * math.pi for turn in (found.angle, found.yaw, found.pitch, found.roll)
-        )
+        and all(abs(turn) <= 2 * math.pi for turn in turns)
     )
+
+
+def _is_possible_camera(camera: FoundCamera) -> bool:
+    """Whether a head can be drawn from it."""
+    if camera.label.shape != (_LABEL,) or not _is_possible_alignment(camera.alignment):
+        return False
+    label = camera.label.tensor()
+    try:
+        focal = float(Camera.from_label(label).focal)
+    except ValueError:  # skewed, stretched or off-centre
+        return False
+    return focal > 0 and bool((label.abs() <= _FARTHEST_CAMERA).all())
+
+
+def _is_possible_photo(photo: Photo) -> bool:
+    """Whether the numbers of a photo are such as hands and detectors set."""
     places = [place for stroke in photo.strokes for point in stroke.path for place in point]
     return (
-        fits
+        (photo.alignment is None or _is_possible_alignment(photo.alignment))
         and photo.content.startswith((PNG, JPEG))
         and photo.matte[: len(PNG)] in (b"", PNG)
         and len(photo.points) in (0, 5)

@@ -116,6 +116,7 @@ def with_surroundings(document: Document, other: Document) -> Document:
         checkpoint=other.checkpoint,
         palettes=other.palettes,
         photos=other.photos,
+        cameras=other.cameras,
     )
 
 

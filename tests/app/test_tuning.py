@@ -15,11 +15,13 @@ from inversion.photo import Stroke
 from models.checkpoint import save_generator
 from models.delta import SUFFIX, ForeignDelta, Tuning, WeightDelta, delta_between, write_delta
 from models.directions import weights_hash
-from models.latents import LatentSettings
+from models.latents import LatentSettings, Values
+from renderer.camera import OrbitRig
 from renderer.errors import LoadError, SaveError
 from splatviz_app.bookmark_jobs import bookmarks_from_text, bookmarks_text, write_bookmarks
 from splatviz_app.bookmarks import Bookmark
 from splatviz_app.export import PictureOptions, save_head, save_picture
+from splatviz_app.inversion.cameras import found_cameras
 from splatviz_app.latent_jobs import draw_heads
 from splatviz_app.preferences import Preferences
 from splatviz_app.projects import archive
@@ -239,8 +241,10 @@ def test_a_project_with_photos_and_tuning_opens_to_the_same_pixels(
     session.inversion.photos = (photo, replace(photo, name="twice.jpg", used=True))
     session.tuning = Tuning(delta, 0.6)
     image = shown(session)
+    found = found_cameras(delta.weights, [photo], [OrbitRig(0.3, 0.1).camera()])
     session.document = replace(
         session.document,
+        cameras=found,
         bookmarks=(Bookmark("Ada", LATENT, delta.weights, tuning=Tuning(delta, 0.3)),),
     )
     settle(session)
@@ -253,6 +257,8 @@ def test_a_project_with_photos_and_tuning_opens_to_the_same_pixels(
     np.testing.assert_array_equal(shown(other), image)
 
     assert other.document == session.document
+    seen = other.inversion.camera_of(other.inversion.photos[0])
+    assert torch.equal(seen.cam_to_world, OrbitRig(0.3, 0.1).camera().cam_to_world)
     with zipfile.ZipFile(tmp_path / "ada.splathead") as packed:
         names = [name for name in packed.namelist() if "/" in name]
     assert sorted(name.partition("/")[0] for name in names) == ["photos", "pictures", "tunings"]
@@ -296,6 +302,17 @@ def test_an_alignment_beyond_all_bounds_is_refused_in_a_sentence(photo, part, tm
     document = replace(new_session().document, photos=(wild,))
 
     with pytest.raises(SaveError, match="photos"):
+        write_project(tmp_path / "a.splathead", Content(document))
+
+
+@pytest.mark.parametrize("place", [0, 16, 17])
+def test_a_camera_that_cannot_be_is_refused_in_a_sentence(photo, place, tmp_path):
+    label = OrbitRig().camera().to_label().numpy()
+    label[place] = -1000.0
+    (camera,) = found_cameras("ab" * 32, [photo], [OrbitRig().camera()])
+    document = replace(new_session().document, cameras=(replace(camera, label=Values.of(label)),))
+
+    with pytest.raises(SaveError, match="cameras"):
         write_project(tmp_path / "a.splathead", Content(document))
 
 
