@@ -174,12 +174,12 @@ def measure(
     found = _photographed(one, method.size)
     if found is not None:
         alignment, view = found
-        outcome.camera_deg["landmarks"] = _apart(view.camera, alignment.angle, one.single.camera)
+        outcome.camera_deg["landmarks"] = apart(view.camera, alignment.angle, one.single.camera)
         for name, refines in (("camera of landmarks", False), ("camera refined", True)):
             way = replace(method, projector=replace(method.projector, refine_cameras=refines))
             camera = _recover(outcome, name, one, (view,), generator, way, perception)[0]
             if refines:
-                error = _apart(camera, alignment.angle, one.single.camera)
+                error = apart(camera, alignment.angle, one.single.camera)
                 outcome.camera_deg["refined"] = error
     outcome.seconds = round(time.monotonic() - begin, 2)
     outcome.cpu_seconds = round(time.process_time() - worked, 2)
@@ -242,7 +242,7 @@ def _points(view: View) -> Tensor:
     return torch.tensor(to_crop(here, guess_points(here)), dtype=torch.float32)
 
 
-def _apart(camera: Camera, angle: float, true: Camera) -> float:
+def apart(camera: Camera, angle: float, true: Camera) -> float:
     """How far a camera of a crop is turned from the photo's: degrees.
 
     Args:
