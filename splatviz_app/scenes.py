@@ -26,6 +26,7 @@ from renderer.formats.frames import Frame
 from renderer.gaussians import Gaussians
 from renderer.rasterize import default_backend
 from splatviz_app.engine import Progress, Step
+from splatviz_app.tuned import is_tuning_file
 
 SAMPLE_HEAD = Path(__file__).resolve().parent.parent / "examples" / "sample_head.ply"
 # What comes with the program, under the names that panels show; the first there is opens by itself.
@@ -101,6 +102,9 @@ def scene_for(path: str | Path) -> Scene:
     """
     path = Path(path).expanduser()
     ending = path.suffix.lower()
+    if is_tuning_file(path):
+        sentence = "is a tuning, which changes a generator: open the generator first, then this file."
+        raise LoadError(path, sentence)
     if ending in GENERATOR_SUFFIXES:
         return GanHead(str(path.absolute()), changed=_last_change(path))
     if ending in HEAD_SUFFIXES:

@@ -280,6 +280,7 @@ def test_a_tuning_that_cannot_be_added_is_a_sentence(
     for arguments, words in (
         (("--model", other, "--tuning", tuning), "another generator"),
         (("--model", head_ply, "--tuning", tuning), "--model"),
+        (("--model", tuning), "is a tuning"),
         (("--model", generator_file, "--tuning", "nowhere.safetensors"), "does not exist"),
         (("--model", generator_file, "--tuning", generator_file), "no tuning"),
         (("--model", generator_file, "--tuning", tuning, "--tuning-strength", 2), "0 to 1"),
