@@ -22,7 +22,7 @@ check: ## format, lint, types, import directions
 
 bench: ## the figures of benchmarks/RESULTS.md, measured here
 	@sh setup.sh test
-	@for name in rasterizer generator formats window training demo editing; do \
+	@for name in rasterizer generator formats window training demo editing inversion; do \
 		echo "== $$name"; $(headless) $(python) -m benchmarks.$$name || exit 1; \
 	done
 
@@ -30,3 +30,4 @@ shots: ## the pictures in docs/
 	@sh setup.sh run
 	@$(headless) $(python) main.py --fresh --screenshot docs/window.png
 	@$(headless) $(python) -m examples.draw_demo_heads
+	@$(headless) $(python) -m examples.inversion_pictures
