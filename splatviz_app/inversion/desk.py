@@ -31,6 +31,7 @@ from splatviz_app.inversion.phases import (
     kept_at,
 )
 from splatviz_app.inversion.photo_desk import PhotoDesk, Task
+from splatviz_app.inversion.preview import Preview
 from splatviz_app.preferences import PerceptionChoice
 from splatviz_app.scenes import OpenedGenerator
 from splatviz_app.tuned import LiveTuning
@@ -60,6 +61,7 @@ class InversionDesk(PhotoDesk):
         self._rescued_from: Start | None = None
         self._wants_again: Phase | None = None  # once the phase at hand is cancelled
         self._curves: dict[Phase, list[LossValues]] = {}
+        self._chosen: Preview | None = None  # the document's head, when it was looked at last
         self._shown_at = 0.0  # time.monotonic() seconds: of the newest preview
 
     # ---- settings, which preferences keep
@@ -324,6 +326,7 @@ class InversionDesk(PhotoDesk):
         else:
             work = jobs.tune_head(run, session.pipeline, generator, self.tuner)
         self._run, self.rescued, self.report, self.shows_preview = run, None, None, True
+        self._chosen = Preview(session.latent, session.tuning)
         self._curves[phase] = run.curve
         self._history = session.history
         self._job = session.start_job(title, work, is_patient=True)
@@ -346,8 +349,10 @@ class InversionDesk(PhotoDesk):
         session, run, job = self._session, self._run, self._job
         assert run is not None
         assert job is not None
-        if session.latent != run.start.latent:
-            self.shows_preview = False  # a hand chose another head: it is what is looked at now
+        chosen = Preview(session.latent, session.tuning)
+        if chosen != self._chosen:
+            # A hand chose another head: it is what is looked at now.
+            self._chosen, self.shows_preview = chosen, False
         if job.wants_cancel or not self.shows_preview:
             session.preview = None
             return

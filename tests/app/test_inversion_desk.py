@@ -306,6 +306,9 @@ def test_another_head_chosen_meanwhile_is_shown_and_is_where_undo_leads(session,
 
     assert session.preview is None
     assert session.request().latent.x == -0.5
+    desk.shows_preview = True
+    session.update(1 / 60)
+    assert session.request().latent.kept is not None, "the panel can show it again"
     settle(session)
     assert session.latent.kept is not None
     session.undo()

