@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -51,7 +51,8 @@ class PhotoWells:
         self._choice, self._editor, self._open_webcam = choice, editor, open_webcam
         self._dialog = FileDialog("photos")
         self._pasting: Job | None = None
-        self._tiles: dict[bytes, LiveTexture] = {}  # by the content of their photo
+        # By the content of their photo, and how many of the same come before.
+        self._tiles: dict[tuple[bytes, int], LiveTexture] = {}
 
     def draw(self, session: Session) -> None:
         """Draw buttons and tiles."""
@@ -105,8 +106,8 @@ class PhotoWells:
         columns = max(1, int((room + between) / (fields.em(_TILE) + between)))
         side = (room - (columns - 1) * between) / columns
         photos = session.inversion.photos
-        known = self._tiles
-        self._tiles = {p.content: known.get(p.content) or LiveTexture() for p in photos}
+        keys = [(p.content, twin_number(photos, i)) for i, p in enumerate(photos)]
+        self._tiles = {key: self._tiles.get(key) or LiveTexture() for key in keys}
         for index, photo in enumerate(photos):
             if index % columns:
                 imgui.same_line()
@@ -127,7 +128,7 @@ class PhotoWells:
         says = _SAYS[state] or desk.problem(photo)
         fields.tooltip(f"{photo.name}\n{says}\nDouble-click to look closely and to correct it.")
         is_chosen = self._choice.index(session) == index
-        self._paint(session, photo, corner, (side, is_chosen, state))
+        self._paint(session, index, corner, (side, is_chosen, state))
         self._draw_menu(session, index, photo)
         self._drag_and_drop(session, index, photo)
         if is_twice:
@@ -146,15 +147,18 @@ class PhotoWells:
     def _paint(
         self,
         session: Session,
-        photo: Photo,
+        index: int,
         corner: imgui.ImVec2,
         how: tuple[float, bool, State],
     ) -> None:
         side, is_chosen, state = how
+        photo = session.inversion.photos[index]
+        twin = twin_number(session.inversion.photos, index)
         paint = imgui.get_window_draw_list()
         far = (corner.x + side, corner.y + side)
-        pixels = self._choice.previews(session).thumbnail(photo, _SHARP)
-        texture = self._tiles[photo.content].of(session, pixels) if pixels is not None else 0
+        pixels = self._choice.previews(session).thumbnail(photo, _SHARP, twin)
+        tile = self._tiles[photo.content, twin]
+        texture = tile.of(session, pixels) if pixels is not None else 0
         if texture:
             tint = imgui.get_color_u32((1.0, 1.0, 1.0, 1.0 if photo.used else _FADED))
             paint.add_image(imgui.ImTextureRef(texture), corner, far, (0, 0), (1, 1), tint)
@@ -198,6 +202,12 @@ class PhotoWells:
             if dropped is not None and dropped.data_id < len(desk.photos):
                 desk.photos = photo_edits.moved_to(desk.photos, dropped.data_id, index)
             imgui.end_drag_drop_target()
+
+
+def twin_number(photos: Sequence[Photo], index: int) -> int:
+    """How many photos of the same content come before one: a file may be opened twice."""
+    content = photos[index].content
+    return sum(photo.content == content for photo in photos[:index])
 
 
 def state_of(session: Session, photo: Photo) -> State:

@@ -109,15 +109,20 @@ class Previews:
         """Why the photo cannot be shown; empty if it can."""
         return self._problems.get(photo.content, "")
 
-    def thumbnail(self, photo: Photo, size: int) -> np.ndarray | None:
+    def thumbnail(self, photo: Photo, size: int, twin: int = 0) -> np.ndarray | None:
         """A small square: the head cut out once it is prepared, else the photo's middle. [S, S, 4] uint8
 
         While a newer one is being made, that is the one before.
+
+        Args:
+            photo: As it is now.
+            size: S, px.
+            twin: How many photos of the same content come before it: each may be set up in its own way.
         """
         decoded = self._decoded.get(photo.content)
         key = (photo.alignment, photo.matte, photo.strokes, size)
         work = self._woken(lambda: _thumbnail(photo, decoded, size))
-        return self._small.of(photo.content, key, work, np.zeros((size, size, 4), np.uint8))
+        return self._small.of((photo.content, twin), key, work, np.zeros((size, size, 4), np.uint8))
 
     def warnings(self, photo: Photo) -> tuple[str, ...]:
         """What will make a head of this photo poor; those of before while they are being found."""
@@ -193,24 +198,24 @@ class _Following(Generic[Value]):
 
     def __init__(self, worker: ThreadPoolExecutor) -> None:
         self._worker = worker
-        self._known: OrderedDict[bytes, tuple[Hashable, Value]] = OrderedDict()
-        self._pending: dict[bytes, tuple[Hashable, Future[Value]]] = {}
+        self._known: OrderedDict[Hashable, tuple[Hashable, Value]] = OrderedDict()
+        self._pending: dict[Hashable, tuple[Hashable, Future[Value]]] = {}
 
     def of(
-        self, content: bytes, key: Hashable, work: Callable[[], Value], failed: Value
+        self, whose: Hashable, key: Hashable, work: Callable[[], Value], failed: Value
     ) -> Value | None:
-        """The value of a photo for a key; only one is in the making, however fast the key changes."""
-        known = _recent(self._known, content)
+        """The value of a photo (`whose`) for a key; only one is in the making, however fast keys change."""
+        known = _recent(self._known, whose)
         if known is not None and known[0] == key:
             return known[1]
-        pending = self._pending.get(content)
+        pending = self._pending.get(whose)
         if pending is None:
-            self._pending[content] = (key, self._worker.submit(work))
+            self._pending[whose] = (key, self._worker.submit(work))
         elif pending[1].done():
-            del self._pending[content]
+            del self._pending[whose]
             # A photo that cannot be decoded says so elsewhere.
             value = failed if pending[1].exception() is not None else pending[1].result()
-            known = _keep(self._known, content, (pending[0], value), _KEPT_SMALL)
+            known = _keep(self._known, whose, (pending[0], value), _KEPT_SMALL)
         return known[1] if known is not None else None
 
 

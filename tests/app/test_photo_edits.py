@@ -134,6 +134,21 @@ def test_pictures_are_the_same_array_while_nothing_changes():
         assert previews.look(one, look) is previews.look(one, look)
 
 
+def test_the_same_picture_twice_has_a_small_one_for_each_way_it_is_set_up():
+    ways = (photo(disc()), photo(disc(), alignment=AFTER))
+    woken = threading.Event()
+    previews = Previews(woken.set)
+    for twin, way in enumerate(ways):
+        woken.clear()
+        previews.thumbnail(way, 32, twin)
+        assert woken.wait(10)
+    small = [previews.thumbnail(way, 32, twin) for twin, way in enumerate(ways)]
+    assert not np.array_equal(*small)
+    for _ in range(3):
+        again = [previews.thumbnail(way, 32, twin) for twin, way in enumerate(ways)]
+        assert all(now is before for now, before in zip(again, small, strict=True))
+
+
 def test_a_painted_matte_is_the_same_stroke_by_stroke_as_at_once():
     strokes = tuple(
         Stroke(((0.2, 0.1 * i), (0.8, 0.1 * i)), 0.04, adds=i % 2 == 0) for i in range(1, 6)
