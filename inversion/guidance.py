@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import atexit
 import math
 import threading
 from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ from inversion.alignment import Alignment, Point
 from inversion.crop import cut, inside
 from inversion.faces import Face, find_faces
 from inversion.pose import align
-from inversion.webcam import Webcam
+from inversion.webcam import LAST_PATIENCE, Webcam
 
 State = Literal[
     "no face", "two faces", "too small", "cut off", "too dark", "turned too far", "blurred", "good"
@@ -270,6 +271,8 @@ class Watcher:
         self._closing = threading.Event()
         self._seen: Seen | None = None
         self._thread = threading.Thread(target=self._run, name="guidance", daemon=True)
+        # A thread that Python's end finds amid a network's layers takes the program down with it.
+        atexit.register(self._end)
         self._thread.start()
 
     @property
@@ -287,7 +290,17 @@ class Watcher:
         if wait:
             self._thread.join()
 
+    def _end(self) -> None:
+        self._closing.set()
+        self._thread.join(LAST_PATIENCE)
+
     def _run(self) -> None:
+        try:
+            self._watch()
+        finally:
+            atexit.unregister(self._end)
+
+    def _watch(self) -> None:
         while not self._closing.is_set():
             # Asked before the frame: the last one of a file that ends is still looked at.
             will_come = self._camera.is_running

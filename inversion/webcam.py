@@ -6,6 +6,7 @@ them; who wants a mirror draws one.
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 import threading
@@ -25,6 +26,7 @@ from inversion.steps import Step
 PROBED = 5  # how many indices are tried where the system does not list cameras
 WIDTH, HEIGHT = 1280, 720  # px asked for; a camera gives what it can
 LARGEST = 2048  # px wide or high that a frame is shrunk to; photos are kept no larger
+LAST_PATIENCE = 5.0  # seconds that the program's end waits for a camera to be given back
 _USUAL_RATE = 30.0  # frames per second, where a file does not tell
 _PATIENCE = 1.0  # seconds in which a camera that another window just closed becomes free
 _MISSES = 10  # frames in a row that a camera may fail to give
@@ -139,6 +141,8 @@ class Webcam:
         self._newest: tuple[int, np.ndarray | None] = (0, None)
         self._error = ""
         self._thread = threading.Thread(target=self._run, name="webcam", daemon=True)
+        # Who ends the program with a camera open still gives it back.
+        atexit.register(self._end)
         self._thread.start()
 
     @property
@@ -201,6 +205,11 @@ class Webcam:
         finally:
             if capture is not None:
                 capture.release()
+            atexit.unregister(self._end)
+
+    def _end(self) -> None:
+        self._closing.set()
+        self._thread.join(LAST_PATIENCE)
 
     @property
     def _name(self) -> str:

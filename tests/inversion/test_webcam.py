@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -350,3 +352,27 @@ def test_probing_opens_the_first_few_and_gives_each_back(monkeypatch):
 
     assert result_of(webcam.probe()) == (Device(0, "Camera 0"), Device(2, "Camera 2"))
     assert all(source.released.is_set() for source in sources.values())
+
+
+_LEFT_OPEN = """
+import sys, time
+import torch
+from inversion.guidance import Watcher
+from inversion.webcam import Webcam
+
+def slowly(pixels):
+    with torch.inference_mode():
+        torch.nn.functional.conv2d(torch.rand(1, 3, 500, 500), torch.rand(64, 3, 9, 9))
+    return ()
+
+watcher = Watcher(Webcam(sys.argv[1]), slowly)
+while watcher.seen is None:
+    time.sleep(0.01)
+"""
+
+
+def test_a_program_that_ends_with_a_camera_open_ends_in_peace(colors_video):
+    command = [sys.executable, "-c", _LEFT_OPEN, str(colors_video)]
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
