@@ -31,7 +31,7 @@ class LossWeights:
         )
 
 
-WARM_UP = 0.05  # of the steps, in which the learning rate rises from 0
+WARM_UP = 0.1  # of the steps, in which the learning rate rises from 0
 NOISY = 0.4  # of the steps, in which w is disturbed, less and less
 
 
@@ -80,10 +80,10 @@ class TuningSettings:
     """Pivotal tuning: the w stays, a copy of the generator is changed."""
 
     # Steps at most.
-    steps: int = 100
+    steps: int = 150
     # Learning rate after the warm-up, and at the end.
-    learning_rate: float = 0.0005
-    last_learning_rate: float = 0.0001
+    learning_rate: float = 0.002
+    last_learning_rate: float = 0.0002
     # What each part of the loss counts at the start, and at the end.
     weights: LossWeights = LossWeights()
     last_weights: LossWeights = LossWeights()
