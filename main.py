@@ -35,8 +35,8 @@ _EXAMPLES = """examples:
 class Arguments:
     """Show 3D Gaussian heads and the generators that make them."""
 
-    # A generator (.pkl, .safetensors), a head (.ply) or a project (.splathead); the one that comes with the
-    # program if not given.
+    # A generator (.pkl, .safetensors), a head (.ply), a project (.splathead) or, for the window, a photo; the
+    # generator that comes with the program if not given.
     model: Annotated[Path | None, tyro.conf.arg(aliases=["-m"])] = None
     # Write a picture here, and open no window.
     png: Path | None = None
@@ -211,6 +211,7 @@ def _tune(session: Session, path: Path, strength: float) -> None:
 
 def _open_window(arguments: Arguments) -> None:
     """Open the window; without a display say so, and picture a head instead."""
+    from splatviz_app.projects.current import is_photo
     from splatviz_app.scenes import first_head
 
     wants_window = arguments.screenshot is None
@@ -228,6 +229,8 @@ def _open_window(arguments: Arguments) -> None:
         _explain_no_display(arguments)
         return
     session = _new_session(arguments)
+    if arguments.model is not None and is_photo(arguments.model):
+        session.open(first_head())  # a photo needs a generator to become a head
     session.open(arguments.model or first_head())
     if arguments.tuning is not None:
         session.inversion.open_delta(arguments.tuning, arguments.tuning_strength)

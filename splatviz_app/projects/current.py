@@ -324,7 +324,9 @@ class CurrentProject:
             return
         self.path, self._saved = saving.path, saving.document
         session.preferences = session.preferences.with_recent(str(saving.path))
-        session.say(f"Saved {saving.path.name} in {saving.path.parent}")
+        photos = len(saving.document.photos)  # whoever passes the file on should know
+        inside = f", with {photos} photo{'s' if photos > 1 else ''} in it," if photos else ""
+        session.say(f"Saved {saving.path.name}{inside} in {saving.path.parent}")
 
 
 def _same(document: Document, saved: Document) -> bool:

@@ -28,6 +28,7 @@ from splatviz_app.pipeline import Pipeline, RenderRequest, ViewSettings
 from splatviz_app.preferences import Preferences
 from splatviz_app.scenes import Library, open_scene, scene_for
 from splatviz_app.session import new_session
+from tests.app.photos import plain_picture
 from tests.models.small import small_generator
 from tests.steps import result_of
 
@@ -307,3 +308,28 @@ def test_a_project_is_drawn_tuned_as_it_was_saved(call, generator_file, tuning, 
     assert call("--model", "day.splathead", "--ply", "out.ply", "--profile", "raw") == 0
 
     torch.testing.assert_close(read_ply(tmp_path / "out.ply").means, expected)
+
+
+def test_the_window_opens_a_photo_beside_the_generator_that_is_to_make_its_head(
+    call, generator_file, tmp_path, monkeypatch
+):
+    pytest.importorskip("imgui_bundle")
+    photo = tmp_path / "ada.jpg"
+    photo.write_bytes(plain_picture())
+    monkeypatch.setattr(scenes, "first_head", lambda: generator_file)
+    seen = []
+
+    def runs(session, parts, options):
+        for _ in range(20):
+            session.update(1 / 60)
+            session.engine.drain()
+        seen.append(session)
+
+    monkeypatch.setattr("splatviz_app.window.run_window", runs)
+
+    assert call("--fresh", "--model", photo, "--screenshot", "out.png") == 0
+
+    (session,) = seen
+    assert session.scene == scene_for(generator_file)
+    assert [photo.name for photo in session.inversion.photos] == ["ada.jpg"]
+    assert session.wants_panel == "Inversion"

@@ -251,6 +251,7 @@ def test_a_project_with_photos_and_tuning_opens_to_the_same_pixels(
     session.project.save(tmp_path / "ada.splathead")
     settle(session)
     assert not session.project.is_changed
+    assert "with 2 photos in it" in session.toast
 
     other = new(None)
     other.open(tmp_path / "ada.splathead")
