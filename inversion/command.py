@@ -30,7 +30,7 @@ from inversion.matting import MatteMethod
 from inversion.perceptual import Lpips
 from inversion.photo import Photo
 from inversion.pictures import Picture, decode_picture, read_picture
-from inversion.pivotal import tune
+from inversion.pivotal import memory_estimate, tune
 from inversion.prepare import PrepareSettings, matte_of, photo_of, prepare, target_of, warnings_for
 from inversion.projector import project
 from inversion.results import (
@@ -289,6 +289,8 @@ def _invert(
     _write_views(folder, photos, head, found.cameras, "inverted", options.size)
 
     if not options.no_tuning and not reins.finish:
+        needed = memory_estimate(generator, options.tuning)
+        yield f"Tuning takes about {needed / 1e9:.1f} GB of memory"
         with _timed(report, "tuning"):
             tuning = tune(
                 targets, generator, found.w, found.cameras, options.tuning, perception, reins,

@@ -102,7 +102,7 @@ class Folder:
     def report(self, name: str, content: Mapping[str, Any]) -> Path:
         """Write a report as JSON, with the names of all files of the run."""
         path = self.new(name)
-        text = json.dumps({**content, "files": self.names}, indent=2, default=str)
+        text = json.dumps({**content, "files": self.names}, indent=2, allow_nan=False)
         with atomic_write(path) as file:
             file.write((text + "\n").encode())
         return path
