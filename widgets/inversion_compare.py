@@ -9,7 +9,7 @@ import numpy as np
 from imgui_bundle import ImVec2, imgui
 
 from renderer.camera import Camera, OrbitRig
-from splatviz_app.inversion.comparison import AMPLIFICATION, difference
+from splatviz_app.inversion.comparison import AMPLIFICATION, difference, over_white
 from splatviz_app.session import Session
 from widgets import fields
 from widgets.strip import draw_strip
@@ -36,7 +36,7 @@ class View:
     """What is compared: one photo with the head from its camera."""
 
     name: str
-    # As it is compared. [S, S, 4] uint8
+    # As it is compared: what counts of it is opaque and lies over white. [S, S, 4] uint8
     target: np.ndarray
     # The head; None while it was not drawn. [S, S, 4] uint8
     result: np.ndarray | None
@@ -57,6 +57,7 @@ class Comparison:
             str, np.ndarray
         ] = {}  # by place: what is painted until a newer one is there
         self._apart: tuple[object, object, np.ndarray] | None = None  # target, result, difference
+        self._white: tuple[object, np.ndarray] | None = None  # target, the same over white
 
     def draw(self, session: Session, views: Sequence[View]) -> None:
         """Draw into the panel."""
@@ -122,6 +123,7 @@ class Comparison:
         far, paint = ImVec2(corner.x + side, corner.y + side), imgui.get_window_draw_list()
         texture = session.textures.of(view.target)
         if texture:
+            paint.add_rect_filled(corner, far, imgui.get_color_u32((1, 1, 1, 1)))
             paint.add_image(imgui.ImTextureRef(texture), corner, far)
         is_chosen = index == self._index
         if is_chosen or imgui.is_item_hovered():
@@ -184,18 +186,20 @@ class Comparison:
         return session.textures.of(before)
 
     def _difference(self, target: np.ndarray, result: np.ndarray) -> np.ndarray:
-        known = self._apart
+        known, white = self._apart, self._white
+        if white is None or white[0] is not target:
+            white = self._white = (target, over_white(target))
         if known is None or known[0] is not target or known[1] is not result:
-            known = self._apart = (target, result, difference(target, result))
+            known = self._apart = (target, result, difference(white[1], result))
         return known[2]
 
 
 def _paint(corner: ImVec2, side: float, texture: int, label: str) -> None:
     far, paint = ImVec2(corner.x + side, corner.y + side), imgui.get_window_draw_list()
+    back = imgui.get_color_u32((1, 1, 1, 1) if texture else imgui.Col_.frame_bg)
+    paint.add_rect_filled(corner, far, back)
     if texture:
         paint.add_image(imgui.ImTextureRef(texture), corner, far)
-    else:
-        paint.add_rect_filled(corner, far, imgui.get_color_u32(imgui.Col_.frame_bg))
     if label:
         _write(corner, side, _LABELS.get(label, label), (0.0, 1.0))
 
@@ -204,6 +208,8 @@ def _paint_wipe(corner: ImVec2, side: float, textures: tuple[int, int], at: floa
     """The first picture left of the line, the second right of it."""
     paint, line = imgui.get_window_draw_list(), corner.x + at * side
     low, high = corner.y, corner.y + side
+    white = imgui.get_color_u32((1, 1, 1, 1))
+    paint.add_rect_filled(corner, (corner.x + side, high), white)
     for texture, begin, end in ((textures[0], 0.0, at), (textures[1], at, 1.0)):
         if texture and end > begin:
             first, last = (corner.x + begin * side, low), (corner.x + end * side, high)

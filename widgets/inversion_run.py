@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import psutil
 from imgui_bundle import imgui
 
 from inversion import weights
 from inversion.steps import LossValues
 from inversion.weights import WeightsFile
-from splatviz_app.inversion.comparison import over_white
 from splatviz_app.inversion.desk import InversionDesk
 from splatviz_app.inversion.phases import Phase
 from splatviz_app.preferences import PerceptionChoice
@@ -74,7 +72,6 @@ class RunSections:
         self._curves: Mapping[Phase, LossCurves] = {"latent": LossCurves(), "tuning": LossCurves()}
         self._weights = WeightsDialog("inversion")
         self._pace = _Pace()
-        self._targets: tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]] = ((), ())
         self._needed: tuple[object, int] = (None, 0)  # what it was computed of, bytes
         self._memory = (-math.inf, 0.0)  # imgui.get_time() of the look, bytes free
         self._here: tuple[float, frozenset[str]] = (-math.inf, frozenset())  # weights; the same
@@ -236,15 +233,13 @@ class RunSections:
         run = desk.run
         if run is None or not desk.targets:
             return ()
-        if self._targets[0] is not desk.targets:
-            self._targets = (desk.targets, tuple(over_white(target) for target in desk.targets))
         count = len(desk.targets)
         pictures = desk.view_pictures or (None,) * count
         cameras = desk.view_cameras or (None,) * count
         return tuple(
             View(photo.name, target, picture, camera)
             for photo, target, picture, camera in zip(
-                run.start.photos, self._targets[1], pictures, cameras, strict=True
+                run.start.photos, desk.targets, pictures, cameras, strict=True
             )
         )
 

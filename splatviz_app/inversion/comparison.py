@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 AMPLIFICATION = 4  # a quarter of the range is full brightness
+_BRIGHTER = np.minimum(AMPLIFICATION * np.arange(256), 255).astype(np.uint8)
 
 
 def difference(target: np.ndarray, picture: np.ndarray) -> np.ndarray:
@@ -18,15 +19,17 @@ def difference(target: np.ndarray, picture: np.ndarray) -> np.ndarray:
         [H, W, 4] uint8, black where they are the same.
     """
     assert target.shape == picture.shape, (target.shape, picture.shape)
-    apart = np.abs(target[..., :3].astype(np.int16) - picture[..., :3])  # [H, W, 3]
-    shown = np.full(target.shape, 255, np.uint8)
-    shown[..., :3] = np.minimum(AMPLIFICATION * apart, 255)
+    shown = _BRIGHTER[np.maximum(target, picture) - np.minimum(target, picture)]
+    shown[..., 3] = 255
     return shown
 
 
 def over_white(picture: np.ndarray) -> np.ndarray:
     """Lay a picture over white, as heads are compared. [H, W, 4] uint8 -> the same, opaque"""
-    alpha = picture[..., 3:].astype(np.uint16)  # [H, W, 1]
-    shown = np.full(picture.shape, 255, np.uint8)
-    shown[..., :3] = (alpha * picture[..., :3] + (255 - alpha) * 255 + 127) // 255
+    lost = (255 - picture).astype(np.uint16)  # of white, were it opaque
+    lost *= picture[..., 3:]
+    lost += 128
+    lost += lost >> 8  # with the shift below a division by 255, rounded
+    shown = 255 - (lost >> 8).astype(np.uint8)
+    shown[..., 3] = 255
     return shown
