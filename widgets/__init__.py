@@ -46,7 +46,7 @@ def window_parts() -> WindowParts:
     )
 
     def overlay(session: Session) -> None:
-        menu.draw_overlay(session)
+        menu.draw_overlay(session, inversion.covers_head)
         # Also while the panel that opened a dialog is hidden behind another tab.
         load.poll_dialogs(session)
         save.poll_dialogs(session)

@@ -53,6 +53,11 @@ class InversionPanel:
         if _step("4  Generator tuning", is_open=False):
             self._run.draw_tuning(session)
 
+    @property
+    def covers_head(self) -> bool:
+        """Whether the hand works in one of its large windows, which lie over the head."""
+        return self.editor.has_focus or self.webcam.has_focus
+
     def poll(self, session: Session) -> None:
         """Follow up on dialogs and jobs, draw the other windows; every frame, also while hidden."""
         self._prepare.poll(session)

@@ -31,6 +31,11 @@ class Shortcut:
     group: str
     repeats: bool = False  # whether holding the key goes on doing it
 
+    @property
+    def needs_head(self) -> bool:
+        """Whether the user must see the head to know what it does."""
+        return self.group not in ("File", "Help") and self.says not in ("Undo", "Redo")
+
 
 def _look(name: str) -> Callable[[Session], None]:
     def do(session: Session) -> None:
@@ -143,6 +148,7 @@ PHOTO: tuple[tuple[str, str], ...] = (
     ("Wheel", "Zoom towards the cursor"),
     ("[ and ]", "Smaller and larger brush"),
     ("Alt", "The brush does the opposite"),
+    ("Esc", "Close the editor, the webcam"),
     ("Ctrl+V", "Over the Inversion panel: paste a photo"),
 )
 

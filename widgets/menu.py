@@ -108,9 +108,18 @@ class Menu:
         imgui.separator()
         _item(session, quit_)
 
-    def draw_overlay(self, session: Session) -> None:
-        """Take the keys, and list them if the user asked."""
-        press_keys(session, (*self._files, self._keep, *SHORTCUTS))
+    def draw_overlay(self, session: Session, head_is_covered: bool = False) -> None:
+        """Take the keys, and list them if the user asked.
+
+        Args:
+            session: What they act on.
+            head_is_covered: Whether the hand works in a window over the head: keys that turn the head,
+                or make another one, would do so unseen.
+        """
+        shortcuts = (*self._files, self._keep, *SHORTCUTS)
+        if head_is_covered:
+            shortcuts = tuple(key for key in shortcuts if not key.needs_head)
+        press_keys(session, shortcuts)
         if session.show_shortcuts:
             self._draw_shortcuts(session)
 

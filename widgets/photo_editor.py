@@ -18,7 +18,7 @@ from widgets.photo_crop import CropTool
 from widgets.photo_facts import draw_facts
 from widgets.photo_landmarks import LandmarkTool
 from widgets.photo_matte import SIDE, MatteTool
-from widgets.photo_stage import Stage, beside_panel, canvas_ground, paint_note
+from widgets.photo_stage import Stage, beside_panel, canvas_ground, has_focus, paint_note, wants_out
 
 TITLE = "Photo"
 Mode = Literal["landmarks", "crop", "matte"]
@@ -43,6 +43,7 @@ class PhotoEditor:
         self._mode: Mode = "landmarks"
         self._is_open = False
         self._comes = False  # to the front, in the next frame
+        self.has_focus = False  # whether keys are meant for it
         self._content = b""  # of the photo shown last
         self._base: Photo | None = None  # the photo when the hand took hold
         self._preview, self._outside = LiveTexture(), LiveTexture()
@@ -65,6 +66,7 @@ class PhotoEditor:
     def poll(self, session: Session) -> None:
         """Draw the window while it is open, and follow up on its jobs; every frame."""
         self._matte.poll(session)
+        self.has_focus = False
         if self._is_open:
             self._draw_window(session)
 
@@ -115,9 +117,10 @@ class PhotoEditor:
         title = f"{TITLE}: {photo.name}###{TITLE}" if photo is not None else f"{TITLE}###{TITLE}"
         shown, stays = imgui.begin(title, True, flags)
         if shown:
+            self.has_focus = has_focus()
             self.draw(session)
         imgui.end()
-        self._is_open = bool(stays)
+        self._is_open = bool(stays) and not (self.has_focus and wants_out())
 
     def _draw_bar(self, session: Session, photo: Photo) -> None:
         """Which tool, which photo, and the way back to the whole picture."""

@@ -84,3 +84,14 @@ def beside_panel() -> tuple[ImVec2, ImVec2]:
             right = panel.pos.x
     bar = fields.em(2)  # of the status at the lower edge
     return ImVec2(left, low.y), ImVec2(right - left, size.y - bar)
+
+
+def has_focus() -> bool:
+    """Whether keys are meant for the window that is being drawn."""
+    return imgui.is_window_focused(imgui.FocusedFlags_.root_and_child_windows)
+
+
+def wants_out() -> bool:
+    """Whether Escape was pressed, and is meant for no field or list."""
+    is_busy = imgui.is_any_item_active() or imgui.is_popup_open("", imgui.PopupFlags_.any_popup)
+    return imgui.is_key_pressed(imgui.Key.escape, False) and not is_busy

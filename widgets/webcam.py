@@ -22,7 +22,14 @@ from widgets.fields import Number
 from widgets.file_dialog import FileDialog
 from widgets.jobs import draw_job
 from widgets.photo_choice import LiveTexture
-from widgets.photo_stage import MARK, beside_panel, canvas_ground, paint_note
+from widgets.photo_stage import (
+    MARK,
+    beside_panel,
+    canvas_ground,
+    has_focus,
+    paint_note,
+    wants_out,
+)
 
 TITLE = "Webcam"
 VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg")
@@ -54,6 +61,7 @@ class WebcamWindow:
     def __init__(self) -> None:
         """Begin closed."""
         self._is_open, self._comes = False, False
+        self.has_focus = False  # whether keys are meant for it
         self._devices: tuple[Device, ...] = ()
         self._index = 0  # of the chosen camera
         self._camera: Webcam | None = None
@@ -105,6 +113,7 @@ class WebcamWindow:
             job, self._probing = self._probing, None
             if job.state is JobState.DONE:
                 self._devices = job.result
+        self.has_focus = False
         if not self._is_open:
             return
         if self._camera is not None and self._camera.is_running:
@@ -137,9 +146,10 @@ class WebcamWindow:
         flags |= imgui.WindowFlags_.no_scrollbar | imgui.WindowFlags_.no_scroll_with_mouse
         shown, stays = imgui.begin(TITLE, True, flags)
         if shown:
+            self.has_focus = has_focus()
             self.draw(session)
         imgui.end()
-        if not stays:
+        if not stays or (self.has_focus and wants_out()):
             self.close()
 
     # ---- the source
@@ -172,7 +182,8 @@ class WebcamWindow:
         if pressed == "Look again":
             self._probe(session)
         elif pressed == "Video file…":
-            self._dialog.open_file("Open a video", VIDEO_SUFFIXES, None, "Videos")
+            folder = session.preferences.folder
+            self._dialog.open_file("Open a video", VIDEO_SUFFIXES, folder, "Videos")
         if self._probing is not None:
             draw_job(self._probing)
         self._mirrors = fields.check(
