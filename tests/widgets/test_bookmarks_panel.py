@@ -6,13 +6,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from imgui_bundle import imgui
 
+from models.delta import Tuning, delta_between
 from models.latents import LatentSettings
 from splatviz_app.bookmarks import Bookmark
 from splatviz_app.preferences import Preferences
 from splatviz_app.projects.files import pixels_of
 from splatviz_app.session import new_session
+from tests.models.small import small_generator
 from tests.widgets.hand import Hand, opened
 from widgets.bookmarks import BookmarksPanel
 
@@ -115,6 +118,39 @@ def test_holding_compare_shows_the_bookmark_and_leaves_no_step_of_undo(session, 
     assert session.document == here
     session.undo()
     assert session.latent == A, "the step before, not the comparison"
+
+
+def test_a_tuned_head_is_kept_compared_and_brought_back_tuned(session, hand):
+    base, tuned = small_generator(), small_generator()
+    with torch.no_grad():
+        tuned.point_gen._xyz += 0.5
+    tuning = Tuning(delta_between(base, tuned, name="Ada"), 0.5)
+    session.latent = A
+    session.tuning = tuning
+    hand.settle()
+    hand.click("Keep this head")
+    hand.settle()
+    session.latent, session.tuning = B, None
+    hand.settle()
+    hand.click("Keep this head")
+    hand.settle()
+    assert [bookmark.tuning for bookmark in kept(session)] == [tuning, None]
+
+    hand.click("Bookmark 0")
+    assert (session.latent, session.tuning) == (A, tuning)
+    hand.click("Bookmark 1")
+    assert (session.latent, session.tuning) == (B, None)
+    hand.click("Bookmark 0")
+    session.latent, session.tuning = B, None
+    hand.settle()
+    here = session.document
+    hand.move(hand.place("Hold to compare"))
+    imgui.get_io().add_mouse_button_event(0, True)
+    hand.frames(3)
+    assert (session.latent, session.tuning) == (A, tuning)
+    imgui.get_io().add_mouse_button_event(0, False)
+    hand.frames(3)
+    assert session.document == here
 
 
 def test_reset_goes_back_to_the_checkpoint(session, hand):
