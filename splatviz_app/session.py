@@ -299,6 +299,13 @@ class Session(DocumentParts):
             selection=self.selection,
         )
 
+    def own_request(self) -> RenderRequest | None:
+        """What to draw of the document's own head, whatever a phase of inversion shows meanwhile."""
+        request = self.request()
+        if request is None or request.latent is None:
+            return request
+        return replace(request, latent=self.latent, tuning=self.tuning)
+
     @property
     def full_size(self) -> tuple[int, int]:
         """Width and height in px of a picture in full sharpness."""

@@ -31,7 +31,7 @@ _PARTS_HELP = (
 class _Strip:
     """The heads along one slider, drawn or being drawn."""
 
-    scene: object
+    generator: object  # the scene, and what tunes it
     base: LatentSettings  # without the slider itself
     amounts: tuple[float, ...]
     job: Job
@@ -152,7 +152,7 @@ class AxisRows:
     # ---- the strip of a row
 
     def _start_strip(self, session: Session, axis: Axis) -> None:
-        request = session.request()
+        request = session.own_request()
         if request is None or request.latent is None:
             return
         amounts = _strip_amounts(axis)
@@ -164,14 +164,15 @@ class AxisRows:
         work = draw_heads(session.pipeline, request, latents, _STRIP_SIDE)
         name = session.palette.name_of(axis)
         job = session.start_job(f"Draw the heads along {name}", work)
-        self._strips[axis.source] = _Strip(session.scene, base, amounts, job)
+        shown = (session.scene, session.tuning)
+        self._strips[axis.source] = _Strip(shown, base, amounts, job)
 
     def _draw_strip(self, session: Session, axis: Axis, strip: _Strip) -> None:
         drawn = strip.job.result or strip.job.progress
         if isinstance(drawn, Pictures):
             strip.pictures = drawn.pictures
         base = moved(session.latent, session.palette, self._sliders.axes, {axis.source: 0.0})
-        stale = strip.base != base or strip.scene != session.scene
+        stale = strip.base != base or strip.generator != (session.scene, session.tuning)
         gap, width = fields.em(0.15), imgui.get_content_region_avail().x
         count = len(strip.amounts)
         side = (width - gap * (count - 1)) / count

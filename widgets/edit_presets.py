@@ -105,8 +105,8 @@ class PresetPage:
             for preset in (*BUILT_IN, *session.editing.presets.presets)
             if preset in BUILT_IN or all(map(history.knows, preset.codes))
         )
-        request = session.request()
-        shown = (session.scene, session.latent, presets)
+        request = session.own_request()
+        shown = (session.scene, session.latent, session.tuning, presets)
         sheet = self._sheet
         if sheet is not None and not sheet.job.state.is_over:
             if sheet.shown != shown:

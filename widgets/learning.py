@@ -201,7 +201,7 @@ class LearnTab:
             if not job.state.is_over:
                 return
             self._drawing = None
-        request, palette = session.request(), session.palette
+        request, palette = session.own_request(), session.palette
         starts = (palette.start,) if palette.start is not None else ()
         heads = (*palette.having, *palette.lacking, *starts)
         keys = tuple((session.scene, h) for h in heads if (session.scene, h) not in self._tried)

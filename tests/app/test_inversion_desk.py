@@ -204,6 +204,7 @@ def test_the_head_on_its_way_is_shown_while_the_document_stays_and_the_camera_is
 
     shown = session.result.request
     assert shown.latent == session.preview.latent
+    assert session.own_request().latent == before.latent
     assert shown.latent.kept is not None
     assert session.document == before
     session.rig = replace(session.rig, yaw=0.7)
