@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from inversion.photo import Photo
 from inversion.pictures import Picture
 from inversion.prepare import with_matte
 from splatviz_app.engine import Progress, Step
+
+_PATIENCE = 0.02  # seconds that a step waits for the clipboard
 
 
 @dataclass(frozen=True)
@@ -53,9 +56,15 @@ def paste() -> Generator[Progress, None, Pasted]:
     Raises:
         InversionError: It holds no picture, or cannot be read here.
     """
-    yield Step(0, 1, "Looking into the clipboard")
+    # Another program is asked, which may take its time: frames and Cancel do not wait for it.
+    worker = ThreadPoolExecutor(1, thread_name_prefix="clipboard")
+    asked = worker.submit(ImageGrab.grabclipboard)
+    worker.shutdown(wait=False)
+    while not asked.done():
+        yield Step(0, 0, "Looking into the clipboard")
+        wait((asked,), _PATIENCE)
     try:
-        held = ImageGrab.grabclipboard()
+        held = asked.result()
     except (NotImplementedError, OSError) as error:
         raise InversionError(_why_not(error)) from error
     if isinstance(held, Image.Image):

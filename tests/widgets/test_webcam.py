@@ -177,3 +177,46 @@ def test_closing_the_window_gives_the_camera_back(hand, film):
     assert hand.panel.webcam.camera is None
     camera._thread.join(5)
     assert not camera.is_running
+
+
+class Unplugged:
+    """A camera that shows three frames and then no more."""
+
+    def __init__(self):
+        self.left = 3
+
+    def isOpened(self):
+        return True
+
+    def read(self):
+        self.left -= 1
+        return self.left >= 0, np.full((48, 64, 3), 90, np.uint8)
+
+    def get(self, propId):
+        return 0.0
+
+    def set(self, propId, value):
+        return False
+
+    def release(self):
+        """Nothing is held."""
+
+
+def test_an_unplugged_camera_says_so_over_its_last_picture_and_takes_no_photo(
+    session, hand, monkeypatch
+):
+    monkeypatch.setattr(
+        webcam, "Webcam", lambda source: Webcam(source, opener=lambda _: Unplugged())
+    )
+    window = hand.panel.webcam
+    window.open()
+    hand.frames(2)
+    hand.click("Start the camera")
+    until(hand, lambda: window.camera.frame is not None)
+    if hand.can_use("Take a photo"):
+        hand.click("Take a photo")
+    until(hand, lambda: window.camera.error != "")
+    assert hand.sees("it was unplugged")
+    assert not hand.can_use("Cancel the shot")
+    hand.settle()
+    assert session.inversion.photos == ()
