@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from imgui_bundle import imgui
+from imgui_bundle import imgui, implot
 from PIL import Image
 
 from inversion import weights
@@ -484,6 +484,28 @@ def test_the_curves_of_both_phases_are_drawn_with_the_best_step(inverted, monkey
     assert (latent, tuning) == ("latent", "tuning")
     assert len(curve) == len(other) == STEPS
     assert best == inverted.inversion.report.best
+
+
+def test_the_values_of_a_step_are_read_off_under_the_mouse(inverted, monkeypatch):
+    plots = []
+    end = implot.end_plot
+
+    def watched():
+        corner, size = implot.get_plot_pos(), implot.get_plot_size()
+        plots.append((corner.x, corner.y, size.x, size.y))
+        end()
+
+    monkeypatch.setattr(implot, "end_plot", watched)
+    with RunHand(inverted, "latent") as hand:
+        x, y, width, height = plots[-1]
+        for share in (0.02, 0.98):
+            hand.move((x + share * width, y + height / 2))
+            hand.frames(2)
+            step = 1 if share < 0.5 else STEPS
+            losses = inverted.inversion.curve[step - 1]
+            assert hand.sees(f"Step {step}")
+            assert hand.sees(f"Total  {losses.total:.4g}")
+            assert hand.sees(f"MSE  {losses.mse:.4g}")
 
 
 def test_a_report_is_text_with_columns():
