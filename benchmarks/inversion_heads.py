@@ -28,7 +28,7 @@ from inversion.views import degrees_between
 from models.delta import with_delta
 from models.directions import weights_hash
 from models.generator import CgsGenerator, HeadGenerator
-from renderer.camera import Camera, OrbitRig
+from renderer.camera import GAN_FOCAL, GAN_RADIUS, Camera, OrbitRig
 from renderer.gaussians import Gaussians
 from renderer.rasterize import rasterize
 from training.synthetic.parameters import Z_DIM
@@ -36,6 +36,7 @@ from training.synthetic.stream import HeadSource
 
 _SEED = 8_500_000  # of the latents and cameras; no training sees them
 _PHOTO = 512  # px of the picture in which landmarks are looked for
+IN_PLACE = ", in place"  # ends the rows of heads that were brought to where the photo has them
 _LEAST_TURN = 10.0  # degrees of yaw between the single view and those it is judged by
 
 Result = TypeVar("Result")
@@ -177,7 +178,7 @@ def measure(
         outcome.camera_deg["landmarks"] = apart(view.camera, alignment.angle, one.single.camera)
         for name, refines in (("camera of landmarks", False), ("camera refined", True)):
             way = replace(method, projector=replace(method.projector, refine_cameras=refines))
-            camera = _recover(outcome, name, one, (view,), generator, way, perception)[0]
+            camera = _recover(outcome, name, one, (view,), generator, way, perception, alignment)[0]
             if refines:
                 error = apart(camera, alignment.angle, one.single.camera)
                 outcome.camera_deg["refined"] = error
@@ -194,18 +195,30 @@ def _recover(  # noqa: PLR0913 - a row of the table, with everything it needs
     generator: CgsGenerator,
     method: Method,
     perception: Perception,
+    alignment: Alignment | None = None,
 ) -> tuple[Camera, ...]:
-    """Invert, then tune, and note how near both come; the cameras that were found."""
+    """Invert, then tune, and note how near both come; the cameras that were found.
+
+    Where the camera was found, not known, there is a second row: a head that is turned and a camera that
+    is turned as much make the same photo, so there the head is brought to where the photo has it.
+    """
     targets = [view.target(str(i), _points(view)) for i, view in enumerate(given)]
     found = run(project(targets, generator, method.projector, perception))
     seen = [replace(view, camera=camera) for view, camera in zip(given, found.cameras, strict=True)]
-    outcome.psnr[row] = _judge(one, seen, _head(generator, found.w), "inverted")
+    first = _head(generator, found.w)
+    outcome.psnr[row] = _judge(one, seen, first, "inverted")
     digest = weights_hash(generator)
     tuned = run(
         tune(targets, generator, found.w, found.cameras, method.tuning, perception, weights=digest)
     )
     changed = with_delta(generator, tuned.delta, weights=digest)
-    outcome.psnr[row] |= _judge(one, seen, _head(changed, found.w), "tuned")
+    second = _head(changed, found.w)
+    outcome.psnr[row] |= _judge(one, seen, second, "tuned")
+    if alignment is not None:
+        matrix = into_photo(found.cameras[0], alignment, one.single.camera)
+        heads = {"inverted": first.transformed(matrix), "tuned": second.transformed(matrix)}
+        judged = [_judge(one, (one.single,), head, phase) for phase, head in heads.items()]
+        outcome.psnr[f"{row}{IN_PLACE}"] = judged[0] | judged[1]
     outcome.steps[row] = [found.steps, tuned.steps]
     return found.cameras
 
@@ -250,11 +263,39 @@ def apart(camera: Camera, angle: float, true: Camera) -> float:
         angle: By which the crop is turned clockwise in the photo, radians.
         true: Of the photo.
     """
-    cos, sin = math.cos(angle), math.sin(angle)
-    upright = torch.tensor([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
     pose = camera.cam_to_world.clone()
-    pose[:3, :3] = pose[:3, :3] @ upright.mT
+    pose[:3, :3] = pose[:3, :3] @ _upright(angle).mT
     return degrees_between(Camera(pose, camera.focal), true)
+
+
+def into_photo(camera: Camera, alignment: Alignment, true: Camera) -> Tensor:
+    """Say how a found head must be turned, moved and scaled so that the photo's own camera sees it in place.
+
+    Args:
+        camera: Of the crop, as it was found.
+        alignment: Of the crop in the photo.
+        true: Of the photo.
+
+    Returns:
+        From the world of the found head to that of the photo, to the first order of the head's depth
+        over its distance. [4, 4]
+    """
+    upright, seen = _upright(alignment.angle), camera.world_to_cam
+    side = alignment.side / _PHOTO
+    aside = torch.tensor([*alignment.centre, 0.0]) / _PHOTO - torch.tensor([0.5, 0.5, 0.0])
+    scale = side * GAN_RADIUS / seen[2, 3]
+    across = seen[:3, 3] * torch.tensor([1.0, 1.0, 0.0])
+    back = true.cam_to_world[:3, :3]
+    matrix = torch.eye(4)
+    matrix[:3, :3] = scale * back @ upright @ seen[:3, :3]
+    matrix[:3, 3] = back @ (scale * upright @ across + GAN_RADIUS / GAN_FOCAL * aside)
+    return matrix
+
+
+def _upright(angle: float) -> Tensor:
+    """From the axes of a crop that is turned clockwise by an angle to the photo's. [3, 3]"""
+    cos, sin = math.cos(angle), math.sin(angle)
+    return torch.tensor([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
 
 
 def _head(generator: HeadGenerator, w: Tensor) -> Gaussians:

@@ -28,7 +28,8 @@ from renderer.camera import OrbitRig
 from renderer.rasterize import rasterize
 
 _THREADS = 2
-_WARM = 2  # steps that are not counted
+_BLOCK = 4  # steps of a turn: so often tuning looks at another head
+_WARM = 1  # turns that are not counted
 _YAWS = (12, 38, -33)  # degrees: the first alone, or all three
 _SEED = 8_600_000  # of the head that is looked for
 
@@ -38,7 +39,7 @@ def measure(path: Path, turns: int) -> dict[str, Any]:
 
     Args:
         path: A generator.
-        turns: Steps that count, of each.
+        turns: Turns of four steps that count, of each.
 
     Returns:
         The figures of `benchmarks.inversion`; those of a GPU only where there is one.
@@ -59,7 +60,7 @@ def measure(path: Path, turns: int) -> dict[str, Any]:
 def _on_cpu(path: Path, turns: int) -> dict[str, Any]:
     generator = load_generator(path).generator
     figures: dict[str, Any] = {}
-    print(f"a step in ms, {_THREADS} threads, the median of {turns}; ours and plain by turns")
+    print(f"a step in ms, {_THREADS} threads, the median of {turns} turns of {_BLOCK} steps")
     for views in (1, len(_YAWS)):
         targets = _targets(generator, views)
         latent, tuning = _latent(path, generator, targets, turns), _tuning(path, targets, turns)
@@ -80,7 +81,7 @@ def _latent(
 ) -> tuple[float, float]:
     """Milliseconds of a step of latent inversion, ours and plain."""
     settings = replace(
-        ProjectorSettings(), steps=turns + _WARM + 1, candidates=1, patience=0, refine_cameras=False
+        ProjectorSettings(), steps=_steps(turns), candidates=1, patience=0, refine_cameras=False
     )
     w = generator.w_avg[None]
     plain = PlainInversion(copy_of(str(path)), targets, settings, w)
@@ -91,7 +92,7 @@ def _latent(
 
 def _tuning(path: Path, targets: list[Target], turns: int) -> tuple[float, float]:
     """Milliseconds of a step of tuning, ours and plain."""
-    settings = replace(TuningSettings(), steps=turns + _WARM + 1)
+    settings = replace(TuningSettings(), steps=_steps(turns))
     generator = copy_of(str(path))
     w = generator.w_avg[None]
     plain = PlainTuning(generator, copy_of(str(path)), targets, settings, w)
@@ -114,14 +115,21 @@ def _by_turns(
     ours, others = [], []
     for turn in range(turns + _WARM):
         begin = time.perf_counter()
-        next(work)
+        for _ in range(_BLOCK):
+            next(work)
         middle = time.perf_counter()
-        plain()
+        for _ in range(_BLOCK):
+            plain()
         if turn >= _WARM:
-            ours.append(1e3 * (middle - begin))
-            others.append(1e3 * (time.perf_counter() - middle))
+            ours.append(1e3 * (middle - begin) / _BLOCK)
+            others.append(1e3 * (time.perf_counter() - middle) / _BLOCK)
     work.close()
     return statistics.median(ours), statistics.median(others)
+
+
+def _steps(turns: int) -> int:
+    """How many steps so many turns need, with the first one."""
+    return _BLOCK * (turns + _WARM) + 1
 
 
 def _require_same_losses(
@@ -163,8 +171,8 @@ def _on_gpu(path: Path, turns: int) -> dict[str, Any]:
     targets = _targets(load_generator(path).generator, 1)
     generator = load_generator(path, "cuda").generator
     w = generator.w_avg[None]
-    latent = replace(ProjectorSettings(), steps=turns + _WARM + 1, candidates=1, patience=0)
-    tuning = replace(TuningSettings(), steps=turns + _WARM + 1)
+    latent = replace(ProjectorSettings(), steps=_steps(turns), candidates=1, patience=0)
+    tuning = replace(TuningSettings(), steps=_steps(turns))
     cameras = [target.camera for target in targets]
     figures = {}
     for name, work in (

@@ -26,7 +26,7 @@ from renderer.gaussians import Gaussians
 from renderer.rasterize import rasterize
 
 _WINDOW, _STRIDE, _SCALES = 8, 4, 4
-_OTHERS = 8
+_OTHERS, _EVERY = 8, 4  # heads held where they were, and steps between two looks at one
 
 
 @dataclass
@@ -88,8 +88,8 @@ class PlainTuning:
             picture = draw(head, target.camera, self.settings.resolution)
             losses.append(difference(picture, target, self.settings.weights))
         moved = self._moved(self.w)
-        if self.steps % 2 == 0:
-            moved = moved + self._moved(self.others[self.steps // 2 % _OTHERS])
+        if self.steps % _EVERY == 0:
+            moved = moved + self._moved(self.others[self.steps // _EVERY % _OTHERS])
         self.adam.zero_grad()
         (torch.stack(losses).mean() + self.settings.locality * moved).backward()
         self.adam.step()
@@ -98,7 +98,7 @@ class PlainTuning:
     def _moved(self, w: Tensor) -> Tensor:
         yaw, pitch = self.random.uniform(-1, 1, 2) * (math.radians(90), math.radians(25))
         camera = OrbitRig(yaw=yaw, pitch=pitch).camera()
-        size = self.settings.resolution
+        size = self.settings.resolution // 2
         now, before = (
             draw(network.synthesize(w[None])[0], camera, size)
             for network in (self.generator, self.original)

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from benchmarks.inversion import _append, _read, tell
-from benchmarks.inversion_heads import Method, Outcome, apart, look, subject
+from benchmarks.inversion_heads import Method, Outcome, apart, into_photo, look, subject
 from benchmarks.plain_inversion import structural
 from inversion.alignment import Alignment
+from inversion.crop import from_crop
 from inversion.perceptual import StructuralDistance
 from inversion.settings import ProjectorSettings
 from renderer.camera import OrbitRig
@@ -70,6 +71,33 @@ def test_a_camera_is_judged_in_the_photo_not_in_the_turned_crop():
     off = replace(found, yaw=0.2 + math.radians(3), pitch=0.0, roll=0.0)
     level = replace(found, pitch=0.0, roll=0.0)
     assert apart(off.camera(), 0.0, level.camera()) == pytest.approx(3, abs=1e-3)
+
+
+def test_a_found_head_is_brought_to_where_the_photo_has_it():
+    true = OrbitRig(yaw=0.3, pitch=0.1).camera()
+    found = Alignment((290.0, 240.0), 430.0, angle=0.2, yaw=0.38, pitch=0.05, roll=0.1)
+    camera = found.camera()
+    shift = torch.tensor([0.01, -0.02, 0.05])  # as refinement moves cameras
+    pose = camera.cam_to_world.clone()
+    pose[:3, 3] += pose[:3, :3] @ shift
+    camera = replace(camera, cam_to_world=pose)
+    head = 0.15 * torch.randn(50, 3, generator=torch.Generator().manual_seed(2))
+
+    matrix = into_photo(camera, found, true)
+
+    in_crop = project(camera, head)
+    wanted = torch.tensor(from_crop(found, in_crop.tolist())) / 512
+    seen = project(true, head @ matrix[:3, :3].T + matrix[:3, 3])
+    assert (seen - wanted).abs().max() < 0.015  # the head's depth over its distance, of its shift
+    assert (seen - wanted).abs().mean() < 0.003
+    still = Alignment((256.0, 256.0), 512.0, yaw=0.3, pitch=0.1)
+    torch.testing.assert_close(into_photo(true, still, true), torch.eye(4), atol=1e-5, rtol=0)
+
+
+def project(camera, points):
+    """World points to sides of the picture. [N, 3] to [N, 2]"""
+    seen = points @ camera.world_to_cam[:3, :3].T + camera.world_to_cam[:3, 3]
+    return 0.5 + camera.focal * seen[:, :2] / seen[:, 2:]
 
 
 class Source:
