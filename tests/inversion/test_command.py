@@ -64,7 +64,7 @@ def test_a_photo_becomes_a_head(photo, by_hand, generator_file, tmp_path, capsys
     names = {path.name for path in out.iterdir()}
     assert names == {
         "eileen.overlay.png", "eileen.crop.png", "eileen.matte.png", "eileen.inverted.png",
-        "eileen.result.png", "novel.png", "head.ply", "w.npz", "tuning.delta.safetensors",
+        "eileen.result.png", "novel.png", "head.ply", "w.npz", "head.tuning.safetensors",
         "report.json",
     }  # fmt: skip
     assert shape_of(out / "eileen.overlay.png") == (512, 512, 3)
@@ -84,7 +84,7 @@ def test_the_files_belong_together(photo, by_hand, generator_file, tmp_path):
     kept = result_of(read_bookmarks(out / "w.npz", generator, digest)).bookmarks
     assert [(b.weights, b.latent.psi) for b in kept] == [(digest, 1.0)]
     w = torch.from_numpy(kept[0].latent.kept.array())
-    tuned = with_delta(generator, read_delta(out / "tuning.delta.safetensors", digest))
+    tuned = with_delta(generator, read_delta(out / "head.tuning.safetensors", digest))
     expected = tuned.synthesize(w[None])[0]
     found = read_head(out / "head.ply")
     assert torch.allclose(found.means, expected.means, atol=1e-6)
@@ -119,7 +119,7 @@ def test_without_tuning_there_is_no_delta(photo, by_hand, generator_file, tmp_pa
 
     run(photo, "--model", generator_file, "--out", out, "--no-tuning", *by_hand, *QUICK)
 
-    assert not (out / "tuning.delta.safetensors").exists()
+    assert not (out / "head.tuning.safetensors").exists()
     assert (out / "head.ply").exists()
     assert "tuned" not in report_of(out)["views"][0]
 
@@ -157,7 +157,7 @@ def press_ctrl_c_at(monkeypatch, phase, step):
 
 
 @pytest.mark.parametrize(
-    ("phase", "left"), [("project", set()), ("tune", {"tuning.delta.safetensors"})]
+    ("phase", "left"), [("project", set()), ("tune", {"head.tuning.safetensors"})]
 )
 def test_ctrl_c_keeps_the_best_so_far(
     phase, left, photo, by_hand, generator_file, tmp_path, capsys, monkeypatch
@@ -171,7 +171,7 @@ def test_ctrl_c_keeps_the_best_so_far(
     assert "The best head so far is in" in capsys.readouterr().err
     names = {path.name for path in out.iterdir()}
     assert {"head.ply", "w.npz", "eileen.result.png", "novel.png", "report.json"} <= names
-    assert names & {"tuning.delta.safetensors"} == left
+    assert names & {"head.tuning.safetensors"} == left
     assert report_of(out)["stopped"]
     assert signal.getsignal(signal.SIGINT) is before
 
