@@ -80,10 +80,10 @@ class TuningSettings:
     """Pivotal tuning: the w stays, a copy of the generator is changed."""
 
     # Steps at most.
-    steps: int = 150
+    steps: int = 200
     # Learning rate after the warm-up, and at the end.
-    learning_rate: float = 0.002
-    last_learning_rate: float = 0.0002
+    learning_rate: float = 0.003
+    last_learning_rate: float = 0.0005
     # What each part of the loss counts at the start, and at the end.
     weights: LossWeights = LossWeights()
     last_weights: LossWeights = LossWeights()
@@ -94,7 +94,7 @@ class TuningSettings:
     # Levels of the generator that may change, counted from the finest; 0 for all parameters.
     last_levels: int = 0
     # How strongly other heads, and other views of this one, are held where they were.
-    locality: float = 0.1
+    locality: float = 0.05
     # Stop when the perceptual distance is below this; 0 never.
     stop_below: float = 0.0
     # Decides all random numbers.

@@ -21,8 +21,8 @@ from tests.steps import result_of, steps_and_result
 
 QUICK = ProjectorSettings(
     steps=25,
-    learning_rate=0.3,
-    last_learning_rate=0.03,
+    learning_rate=0.2,
+    last_learning_rate=0.02,
     resolution=SIZE,
     start="average",
     refine_cameras=False,
@@ -51,14 +51,13 @@ def searched(generator, targets, settings=QUICK, **more):
 
 
 def test_a_head_made_by_the_generator_is_found_again(generator, targets):
-    settings = replace(QUICK, steps=50, start="best of random", candidates=30)
+    settings = replace(QUICK, steps=50, start="blend of random", candidates=60)
 
-    steps, found = searched(generator, targets[:1], settings)
+    steps, found = searched(generator, targets[:2], settings)
 
     losses = [step.losses.total for step in steps]
     assert losses[found.best] < 0.15 * losses[0]
-    assert found.quality[0].psnr > 30
-    assert found.quality[0].name == "from 10"
+    assert min(quality.psnr for quality in found.quality) > 40
 
 
 def test_what_is_returned_is_the_best_step_and_not_the_last(generator, targets):
@@ -96,6 +95,14 @@ def test_the_best_of_random_heads_is_nearer_than_the_average(generator, targets)
     tried = replace(QUICK, start="best of random", candidates=30)
 
     assert first_loss(tried) < 0.9 * first_loss(QUICK)
+
+
+def test_random_heads_tell_more_together_than_the_best_of_them(generator, targets):
+    def first_loss(start):
+        settings = replace(QUICK, steps=1, start=start, candidates=60)
+        return searched(generator, targets[:2], settings)[0][0].losses.total
+
+    assert first_loss("blend of random") < 0.9 * first_loss("best of random")
 
 
 def test_it_begins_where_it_is_told_to(generator, targets):
@@ -160,16 +167,17 @@ def turned(camera: Camera, pitch_deg: float, yaw_deg: float) -> Camera:
 
 
 def test_a_turned_camera_is_found_again(generator, targets):
-    views = [replace(target, camera=turned(target.camera, 2.5, -3.5)) for target in targets[:1]]
+    views = [replace(target, camera=turned(target.camera, 2.5, -3.5)) for target in targets[:2]]
     start = w_of(generator)
     # w is as it was: only the camera is wrong.
-    settings = replace(QUICK, steps=50, learning_rate=0.1, refine_cameras=True, prior=1e-4)
+    settings = replace(QUICK, steps=80, learning_rate=0.1, refine_cameras=True, prior=1e-4)
     wrong = degrees_between(views[0].camera, targets[0].camera)
 
     steps, found = searched(generator, views, settings, start=start)
 
     assert wrong == pytest.approx(math.hypot(2.5, 3.5), abs=0.05)
-    assert degrees_between(found.cameras[0], targets[0].camera) < 0.25 * wrong
+    for camera, target in zip(found.cameras, targets, strict=False):
+        assert degrees_between(camera, target.camera) < 0.25 * wrong
     assert steps[-1].losses.total < 0.3 * steps[0].losses.total
 
 
@@ -260,7 +268,7 @@ def test_a_search_that_runs_away_says_so(generator, targets):
     reported = []
     work = project(targets[:1], generator, QUICK, Perception(BrokenAtLast()))
 
-    with pytest.raises(InversionError, match=r"ran away: .*Set a learning rate below 0\.3"):
+    with pytest.raises(InversionError, match=r"ran away: .*Set a learning rate below 0\.2"):
         collections.deque((reported.append(step) for step in work), maxlen=0)
 
     # What was found before was reported, so nothing is lost.
