@@ -178,8 +178,11 @@ class _Tuning:
     @torch.no_grad()
     def result(self, steps: int, weights: str, name: str) -> Tuned:
         """The best step's delta, and what it does to the targets once it was stored."""
-        for key, value in self._kept.items():
-            self.parameters[key].copy_(value)
+        if math.isfinite(
+            self._least
+        ):  # else some view was never compared: none is known to be better
+            for key, value in self._kept.items():
+                self.parameters[key].copy_(value)
         try:
             delta = delta_between(self.base, self.copy, weights, name)
         except ValueError as error:
@@ -281,7 +284,9 @@ def memory_estimate(generator: CgsGenerator, settings: TuningSettings) -> int:
     """Estimate what tuning adds to the memory in use, in bytes.
 
     The parameters that change count six times (copy, best, gradient, two averages of Adam, delta); a
-    backward pass through the generator keeps some floats for each splat, point and channel.
+    backward pass through the generator keeps some floats for each splat, point and channel. Measured on
+    a CPU: 333 MB for the demo generator, estimated 259; 2317 for a published one of 256 px, 2414. With
+    a network for LPIPS or identity come its weights and what it keeps of a picture, some 300 MB.
     """
     chosen = tunable(generator, settings.last_levels)
     parameters = sum(p.numel() for n, p in generator.named_parameters() if n in chosen)

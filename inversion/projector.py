@@ -60,8 +60,7 @@ def project(
         progress = number / max(1, settings.steps - 1)
         report = search.step(number, progress)
         yield report
-        waited = number - search.best
-        if reins.finish or 0 < settings.patience <= waited:
+        if reins.finish or 0 < settings.patience <= search.waited(number):
             break
     return search.result(number + 1)
 
@@ -160,7 +159,7 @@ class _Search:
     @torch.no_grad()
     def result(self, steps: int) -> Inversion:
         """The best step's head, compared once more from all sides."""
-        if math.isinf(self._least):  # all steps were disturbed
+        if math.isinf(self._least):  # all steps were disturbed, or some view was never compared
             self._kept, self.best = self._state(), steps - 1
         coordinates, values = self._kept
         w = self._w(coordinates)
@@ -173,6 +172,10 @@ class _Search:
             steps=steps,
             best=self.best,
         )
+
+    def waited(self, number: int) -> int:
+        """How many steps ago the best one was; 0 while none can be told from another."""
+        return 0 if math.isinf(self._least) else number - self.best
 
     def _state(self) -> tuple[Tensor, Tensor]:
         return self.coordinates.detach().clone(), self.corrections.values.detach().clone()

@@ -205,6 +205,15 @@ def test_stopped_by_hand_it_returns_the_best_so_far(generator, targets, pivot):
     assert found.quality[0].psnr > found.before[0].psnr
 
 
+def test_stopped_before_every_view_was_compared_it_returns_what_it_has(generator, targets, pivot):
+    settings = replace(QUICK, steps=1, batch_size=1)
+
+    _, found = tuned(generator, targets, pivot, settings)
+
+    assert safetensors.torch.load(found.delta.content)
+    assert len(found.quality) == 2
+
+
 def test_it_works_where_gradients_are_off(generator, targets, pivot):
     with torch.no_grad():
         _, found = tuned(generator, targets[:1], pivot, replace(QUICK, steps=3))

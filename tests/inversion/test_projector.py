@@ -226,6 +226,15 @@ def test_it_stops_when_nothing_improves(generator, targets):
     assert len(steps) == found.steps == 5
 
 
+def test_it_does_not_lose_patience_while_w_is_disturbed(generator, targets):
+    settings = replace(QUICK, steps=20, noise=0.5, patience=3)
+
+    steps, found = searched(generator, targets[:1], settings)
+
+    assert len(steps) > 8  # the first 8 are disturbed and tell nothing
+    assert found.best >= 8
+
+
 @pytest.mark.parametrize("after", [0, 1, 8])
 def test_cancelling_leaves_the_generator_as_it_was(targets, after):
     generator = generator_of_heads()
