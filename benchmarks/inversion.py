@@ -36,6 +36,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: idle thread
 import argparse
 import json
 import multiprocessing
+import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -149,8 +150,10 @@ def outcomes(data: Path, options: argparse.Namespace) -> Iterator[Outcome]:
                     flush=True,
                 )
                 yield outcome
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        except BaseException:
+            for process in multiprocessing.active_children():  # or a head would be waited for
+                process.terminate()
+            raise
 
 
 class _Worker:
@@ -163,6 +166,7 @@ class _Worker:
 
 
 def _begin_worker(data: Path, generator: Path, method: Method) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is for the process that waits
     torch.set_num_threads(1)
     cpu_backend.set_threads(1)
     _Worker.model = HeadModel.load(data)
