@@ -98,6 +98,7 @@ class PhotoEditor:
         if imgui.begin_child("##Column", (0, area.y)):
             changed = self._draw_column(stage, changed)
         imgui.end_child()
+        self._matte.follow(photo, changed)
         self._choice.replace(session, changed)
 
     # ---- the window

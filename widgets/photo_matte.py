@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 from imgui_bundle import imgui
 
 from inversion.matting import MatteMethod
 from inversion.photo import Photo
+from splatviz_app.document import Document
 from splatviz_app.engine import Job, JobState
 from splatviz_app.inversion import photo_edits
-from splatviz_app.inversion.photo_jobs import NewMatte, make_matte
+from splatviz_app.inversion.photo_jobs import make_matte
 from splatviz_app.inversion.previews import MatteLook
 from splatviz_app.session import Session
 from widgets import fields
@@ -44,29 +46,28 @@ class MatteTool:
         self._radius = _SIZE.default  # hundredths of the crop's side
         self._shows_photo = False  # while a button is held
         self._paints = False  # whether the brush is down
-        self._job: Job | None = None
-        self._tried: Photo | None = None  # one that a matte was made for without being asked
+        self._lacks_matte = b""  # the content of a photo whose crop was moved by hand
+        self._job: Job | None = None  # makes a matte
+        self._made_from: Photo | None = None  # for this photo
+        self._is_quiet = False  # without a step of undo of its own
         self._crop, self._over = LiveTexture(), LiveTexture()
 
-    @property
-    def is_busy(self) -> bool:
-        """Whether a matte is being made."""
-        return self._job is not None
+    def follow(self, before: Photo, after: Photo) -> None:
+        """Note that a hand changed the photo: a crop that moved gets a matte of its own."""
+        if not photo_edits.is_same_square(before.alignment, after.alignment):
+            self._lacks_matte = after.content
 
     def poll(self, session: Session) -> None:
-        """Take a matte that was made; every frame. A photo that has a crop gets one unasked."""
-        if self._job is None:
+        """Take a matte that was made, and make one for a crop that was set or moved; every frame."""
+        if self._job is not None:
+            if self._job.state.is_over:
+                self._conclude(session, self._job)
+        elif self._lacks_matte and not session.hand_is_busy:
             photo = self._choice.photo(session)
-            lacks = photo is not None and photo.alignment is not None and not photo.matte
-            if photo is None or not lacks or photo is self._tried or session.hand_is_busy:
-                return
-            if not session.inversion.is_preparing:
-                self._tried = photo
-                self._make(session, photo, session.inversion.prepare_settings.matte)
-        elif self._job.state.is_over:
-            job, self._job = self._job, None
-            if job.state is JobState.DONE and isinstance(job.result, NewMatte):
-                self._take(session, job.result.photo)
+            is_that = photo is not None and photo.content == self._lacks_matte
+            self._lacks_matte = b""
+            if photo is not None and is_that and photo.alignment is not None:
+                self._make(session, photo, session.inversion.prepare_settings.matte, quietly=True)
 
     def draw_canvas(self, stage: Stage, view: View) -> Photo:
         """Paint crop and matte; returns the photo as the hand left it."""
@@ -147,18 +148,28 @@ class MatteTool:
 
     # ---- the method
 
-    def _make(self, session: Session, photo: Photo, method: MatteMethod | None) -> None:
+    def _make(
+        self, session: Session, photo: Photo, method: MatteMethod | None, quietly: bool = False
+    ) -> None:
+        """Make a matte; quietly: as part of the step of undo that moved the crop."""
+        self._made_from, self._is_quiet = photo, quietly
         self._job = session.start_job(f"Matte of {photo.name}", make_matte(photo, method))
 
-    def _take(self, session: Session, made: Photo) -> None:
-        """Put the new matte into the photo it was made for, if its crop is still the same."""
-        for index, photo in enumerate(session.inversion.photos):
-            if photo.content == made.content and photo.alignment == made.alignment:
-                new = photo_edits.with_matte(photo, made.matte)
-                photos = photo_edits.replaced(session.inversion.photos, index, new)
-                session.inversion.photos = photos
-                return
-        session.say("The crop was moved meanwhile: make the matte again.")
+    def _conclude(self, session: Session, job: Job) -> None:
+        self._job, made_from = None, self._made_from
+        if job.state is not JobState.DONE or made_from is None:
+            return
+        made = job.result.photo
+
+        def with_it(document: Document) -> Document:
+            photos = tuple(
+                photo_edits.with_matte_of(photo, made, made_from) for photo in document.photos
+            )
+            return document if photos == document.photos else replace(document, photos=photos)
+
+        if self._is_quiet:
+            session.history.rewrite(with_it)
+        session.document = with_it(session.document)
 
 
 def _paint_brush(radius: float, adds: bool) -> None:

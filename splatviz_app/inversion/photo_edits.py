@@ -42,11 +42,7 @@ def with_alignment(photo: Photo, alignment: Alignment) -> Photo:
     before = photo.alignment
     if before is None or before == alignment:
         return replace(photo, alignment=alignment)
-    if (before.centre, before.side, before.angle) == (
-        alignment.centre,
-        alignment.side,
-        alignment.angle,
-    ):
+    if is_same_square(before, alignment):
         return replace(photo, alignment=alignment)
     strokes = tuple(
         replace(
@@ -58,6 +54,27 @@ def with_alignment(photo: Photo, alignment: Alignment) -> Photo:
     )
     matte = _moved_matte(photo.matte, before, alignment) if photo.matte else b""
     return replace(photo, alignment=alignment, matte=matte, strokes=strokes)
+
+
+def is_same_square(one: Alignment | None, other: Alignment | None) -> bool:
+    """Whether two alignments cut the same out of a photo."""
+    if one is None or other is None:
+        return one is other
+    return _square(one) == _square(other)
+
+
+def with_matte_of(photo: Photo, made: Photo, made_from: Photo) -> Photo:
+    """Take the matte that was made from a photo, if this is still that one; strokes stay.
+
+    Args:
+        photo: As it is now.
+        made: With its new matte.
+        made_from: The photo before.
+    """
+    is_that = photo.content == made_from.content and photo.matte == made_from.matte
+    if is_that and is_same_square(photo.alignment, made_from.alignment):
+        return replace(photo, matte=made.matte)
+    return photo
 
 
 def moved(alignment: Alignment, right: float, down: float) -> Alignment:
@@ -122,11 +139,6 @@ def without_strokes(photo: Photo) -> Photo:
     return replace(photo, strokes=())
 
 
-def with_matte(photo: Photo, matte: bytes) -> Photo:
-    """Take another matte (a PNG); strokes stay."""
-    return replace(photo, matte=matte)
-
-
 def has_alpha(photo: Photo) -> bool:
     """Whether the picture says itself what it shows: only then it is kept as a PNG."""
     return photo.content.startswith(_PNG)
@@ -162,17 +174,20 @@ def stored_matte(png: bytes) -> np.ndarray:
 
 
 def _moved_matte(png: bytes, before: Alignment, after: Alignment) -> bytes:
-    """A matte as it lies in another crop; beyond its edge goes on what is there: shoulders do."""
+    """A matte as it lies in another crop. Below its edge goes on what is there, as shoulders do."""
     matte = stored_matte(png)
     side = matte.shape[0]
+    matte = cv2.copyMakeBorder(matte, 0, 2 * side, 0, 0, cv2.BORDER_REPLICATE)
     old = np.asarray(to_crop(before, corners(after)[:3]), np.float32) * side
     new = np.asarray(((0, 0), (1, 0), (1, 1)), np.float32) * side
     # OpenCV's pixels have their middles at whole numbers.
     matrix = cv2.getAffineTransform(new - 0.5, old - 0.5)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    warped = cv2.warpAffine(
-        matte, matrix, (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE
-    )
+    warped = cv2.warpAffine(matte, matrix, (side, side), flags=flags)
     # Little is written to disk, all of it in every frame of a drag: quick before small.
     _, encoded = cv2.imencode(".png", warped, [cv2.IMWRITE_PNG_COMPRESSION, 1])
     return encoded.tobytes()
+
+
+def _square(alignment: Alignment) -> tuple[Point, float, float]:
+    return alignment.centre, alignment.side, alignment.angle

@@ -67,6 +67,15 @@ def test_shoulders_go_on_below_a_crop_that_grows():
     assert grown[0].max() == 0
 
 
+def test_hair_does_not_go_on_above_a_crop_that_grows():
+    hair = np.zeros((512, 512), np.uint8)
+    hair[:300, 100:400] = 255
+    larger = replace(BEFORE, side=1.5 * BEFORE.side)
+    grown = photo_edits.stored_matte(photo_edits.with_alignment(photo(hair), larger).matte)
+    assert grown[256, 256] == 255
+    assert grown[:80].max() == 0
+
+
 def test_another_camera_of_the_same_square_leaves_the_matte_as_it_is():
     before = photo(disc())
     after = photo_edits.with_alignment(before, replace(BEFORE, yaw=0.5))

@@ -18,6 +18,7 @@ from inversion.faces import Face
 from inversion.photo import Photo
 from inversion.pictures import Picture, encode_picture
 from inversion.pose import align, guess_points
+from splatviz_app.inversion import photo_edits
 from splatviz_app.inversion.previews import decode
 from splatviz_app.preferences import Preferences
 from splatviz_app.session import new_session
@@ -254,9 +255,13 @@ def test_dragging_a_landmark_moves_the_crop_and_undo_brings_both_back(session, a
     assert after.alignment.yaw < before.alignment.yaw - 0.05, (
         "a nose to the right: seen from its right"
     )
-    assert after.matte != before.matte, "it lies in the crop, which moved"
+    assert after.matte != before.matte, "it is of the crop, which moved"
+    moved = photo_edits.with_alignment(before, after.alignment)
+    assert after.matte != moved.matte, "not only moved: made for it"
     session.undo()
-    assert photo(session) == before
+    assert photo(session) == before, "all of it is one step"
+    session.redo()
+    assert photo(session) == after
 
 
 def test_a_trembling_click_on_a_landmark_changes_nothing(session, at_editor):
@@ -310,7 +315,7 @@ def test_the_square_is_moved_pulled_and_turned(session, at_editor):
     before = photo(session).alignment
     x, y = before.centre
     drag_in_photo(at_editor, (x, y), (x + 20, y - 10))
-    at_editor.settle()
+    at_editor.frames(3)
     moved = photo(session).alignment
     assert moved.centre == pytest.approx((x + 20, y - 10), abs=0.6)
     assert (moved.side, moved.angle, moved.yaw) == (before.side, before.angle, before.yaw)
@@ -318,7 +323,7 @@ def test_the_square_is_moved_pulled_and_turned(session, at_editor):
     upper_left, _, lower_right, _ = corners(moved)
     to = tuple(a + 0.25 * (b - a) for a, b in zip(lower_right, upper_left, strict=True))
     drag_in_photo(at_editor, lower_right, to)
-    at_editor.settle()
+    at_editor.frames(3)
     pulled = photo(session).alignment
     assert pulled.side == pytest.approx(0.75 * moved.side, rel=0.02)
     assert corners(pulled)[0] == pytest.approx(upper_left, abs=0.6)
@@ -327,7 +332,7 @@ def test_the_square_is_moved_pulled_and_turned(session, at_editor):
     knob = (0.5, -1.6 * imgui.get_font_size() / view.scale / pulled.side)
     ((knob_x, knob_y),) = from_crop(pulled, (knob,))
     drag_in_photo(at_editor, (knob_x, knob_y), (knob_x + 40, knob_y))
-    at_editor.settle()
+    at_editor.frames(3)
     turned = photo(session).alignment
     assert turned.angle > pulled.angle + 0.1
     assert turned.angle + turned.roll == pytest.approx(pulled.angle + pulled.roll), "the head stays"
@@ -410,7 +415,7 @@ def test_landmarks_lie_where_they_did_in_the_crop_when_the_square_is_moved(sessi
     before = photo(session)
     x, y = before.alignment.centre
     drag_in_photo(at_editor, (x, y), (x + 20, y))
-    at_editor.settle()
+    at_editor.frames(3)
     after = photo(session)
     assert after.points == before.points
     moved = 20 / before.alignment.side
