@@ -285,8 +285,8 @@ def memory_estimate(generator: CgsGenerator, settings: TuningSettings) -> int:
 
     The parameters that change count six times (copy, best, gradient, two averages of Adam, delta); a
     backward pass through the generator keeps some floats for each splat, point and channel. Measured on
-    a CPU: 333 MB for the demo generator, estimated 259; 2317 for a published one of 256 px, 2414. With
-    a network for LPIPS or identity come its weights and what it keeps of a picture, some 300 MB.
+    a CPU: 333 MB for the demo generator, estimated 259; 2317 for a published one of 256 px, 2414.
+    Networks for LPIPS and identity are not counted.
     """
     chosen = tunable(generator, settings.last_levels)
     parameters = sum(p.numel() for n, p in generator.named_parameters() if n in chosen)
