@@ -122,6 +122,7 @@ class PhotoWells:
         corner = imgui.get_cursor_screen_pos()
         desk = session.inversion
         state = state_of(session, photo)
+        imgui.set_next_item_allow_overlap()  # the cross lies on it
         if imgui.invisible_button(f"##Photo {index}", (side, side)):
             self._choice.choose(photo)
         is_twice = imgui.is_item_hovered() and imgui.is_mouse_double_clicked(0)
@@ -134,6 +135,8 @@ class PhotoWells:
         if is_twice:
             self._choice.choose(photo)
             self._editor.open()
+        if _draw_cross(index, corner, side):
+            desk.photos = photo_edits.removed(desk.photos, index)
         _, used = imgui.checkbox(f"##Use {index}", photo.used)
         fields.tooltip("Whether inversion looks at this photo.")
         if used != photo.used:
@@ -202,6 +205,29 @@ class PhotoWells:
             if dropped is not None and dropped.data_id < len(desk.photos):
                 desk.photos = photo_edits.moved_to(desk.photos, dropped.data_id, index)
             imgui.end_drag_drop_target()
+
+
+def _draw_cross(index: int, corner: imgui.ImVec2, side: float) -> bool:
+    """A cross on a tile under the mouse that removes it; whether it was pressed."""
+    far = imgui.ImVec2(corner.x + side, corner.y + side)
+    # Also while it is held down itself.
+    flags = imgui.HoveredFlags_.allow_when_blocked_by_active_item
+    is_near = imgui.is_window_hovered(flags) and imgui.is_mouse_hovering_rect(corner, far)
+    if not is_near or imgui.get_drag_drop_payload_py_id() is not None:
+        return False
+    below, size = imgui.get_cursor_screen_pos(), fields.em(1.3)
+    imgui.set_cursor_screen_pos(imgui.ImVec2(corner.x + 0.15 * size, corner.y + 0.15 * size))
+    pressed = imgui.invisible_button(f"##Remove {index}", (size, size))
+    fields.tooltip("Remove this photo. Undo brings it back.")
+    low, paint = imgui.get_item_rect_min(), imgui.get_window_draw_list()
+    x, y, arm = low.x + size / 2, low.y + size / 2, 0.2 * size
+    shade = 0.95 if imgui.is_item_hovered() else 0.7
+    paint.add_circle_filled((x, y), size / 2, imgui.get_color_u32((0.1, 0.1, 0.11, shade)))
+    color = imgui.get_color_u32((1.0, 1.0, 1.0, shade))
+    paint.add_line((x - arm, y - arm), (x + arm, y + arm), color, 1.6)
+    paint.add_line((x - arm, y + arm), (x + arm, y - arm), color, 1.6)
+    imgui.set_cursor_screen_pos(below)
+    return pressed
 
 
 def twin_number(photos: Sequence[Photo], index: int) -> int:

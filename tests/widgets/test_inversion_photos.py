@@ -182,7 +182,12 @@ def test_photos_are_ordered_left_out_and_removed(session, hand):
     hand.click("Remove")
     hand.settle()
     assert names(session) == ["b", "a"]
-    for expected in ("cba", "cba", "bca", "abc"):
+
+    hand.move(hand.place("Photo 1"))
+    hand.click("Remove 1")
+    hand.settle()
+    assert names(session) == ["b"]
+    for expected in ("ba", "cba", "cba", "bca", "abc"):
         session.undo()
         assert names(session) == list(expected)
 
