@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+import warnings
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -150,6 +151,8 @@ def work_through(options: Options) -> Iterator[str]:
         yield from _invert(photos, generator, perception, options, folder, report)
     folder.report("report.json", report)
     yield f"Wrote {len(folder.names)} files to {options.out}"
+    if "problem" in report:
+        raise InversionError(report["problem"])
     if "stopped" in report:
         raise Stopped(f"Stopped. The best head so far is in {options.out}.")
 
@@ -226,7 +229,7 @@ def _chosen_face(faces: Sequence[Face], number: int, name: str) -> Face | None:
 def _side_of(path: Path, picture: Picture) -> int:
     """The longer side of a photo's file in px: large ones were reduced while reading."""
     try:
-        with Image.open(path) as image:
+        with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
             return max(image.size)
     except (OSError, ValueError, Image.DecompressionBombError):
         return max(picture.size)  # a video's frame
@@ -237,17 +240,17 @@ def _show(photo: Photo, folder: Folder, report: dict[str, Any], size: int) -> It
     assert photo.alignment is not None
     name, found = Path(photo.name).stem, photo.alignment
     picture = decode_picture(photo.content, photo.name)
-    warnings = warnings_for(photo)
+    cautions = warnings_for(photo)
     folder.picture(f"{name}.overlay.png", overlay(picture.pixels, photo))
     folder.picture(f"{name}.crop.png", cut(picture.pixels, found, size))
     folder.picture(f"{name}.matte.png", np.rint(255 * matte_of(photo, size)).astype(np.uint8))
-    report["photos"].append(photo_entry(photo, picture.size, warnings))
+    report["photos"].append(photo_entry(photo, picture.size, cautions))
     yaw, pitch, roll = (round(np.degrees(a), 1) for a in (found.yaw, found.pitch, found.roll))
     yield (
         f"{photo.name}: a face in a square of {found.side:.0f} px, seen at yaw {yaw}, pitch {pitch}, "
         f"roll {roll} degrees"
     )
-    yield from warnings
+    yield from cautions
 
 
 # ---- the head
@@ -289,19 +292,22 @@ def _invert(
     _write_views(folder, photos, head, found.cameras, "inverted", options.size)
 
     if not options.no_tuning and not reins.finish:
-        needed = memory_estimate(generator, options.tuning)
-        yield f"Tuning takes about {needed / 1e9:.1f} GB of memory"
-        with _timed(report, "tuning"):
-            tuning = tune(
-                targets, generator, found.w, found.cameras, options.tuning, perception, reins,
-                weights=digest, name=title,
-            )  # fmt: skip
-            tuned = _followed(tuning, "Tuning", reins)
-        for entry, quality in zip(report["views"], quality_entries(tuned.quality), strict=True):
-            entry["tuned"] = quality
-        yield _said("Tuning", tuned.steps, tuned.quality)
-        folder.delta(f"head{SUFFIX}", tuned.delta)
-        head = _head(with_delta(generator, tuned.delta, 1.0, weights=digest), found.w)
+        yield f"Tuning takes about {memory_estimate(generator, options.tuning) / 2**30:.1f} GB of memory"
+        tuning = tune(
+            targets, generator, found.w, found.cameras, options.tuning, perception, reins,
+            weights=digest, name=title,
+        )  # fmt: skip
+        try:
+            with _timed(report, "tuning"):
+                tuned = _followed(tuning, "Tuning", reins)
+        except InversionError as error:  # what was found before it stays
+            report["problem"] = str(error)
+        else:
+            for entry, quality in zip(report["views"], quality_entries(tuned.quality), strict=True):
+                entry["tuned"] = quality
+            yield _said("Tuning", tuned.steps, tuned.quality)
+            folder.delta(f"head{SUFFIX}", tuned.delta)
+            head = _head(with_delta(generator, tuned.delta, 1.0, weights=digest), found.w)
     _write_views(folder, photos, head, found.cameras, "result", options.size)
     folder.picture("novel.png", turntable(head, options.size // 2))
     folder.head("head.ply", head, "unity")
@@ -323,17 +329,34 @@ def _write_views(
 
 
 def _followed(work: Generator[InversionStep, None, Result], title: str, reins: Reins) -> Result:
-    """Run a phase to its end under a progress bar; Ctrl+C ends it at the best step."""
+    """Run a phase to its end under a progress bar; Ctrl+C ends it at the best step.
+
+    Raises:
+        InversionError: It ran away, or the memory does not suffice.
+    """
     with tqdm(desc=title, unit=" steps", disable=None) as bar, _ctrl_c_finishes(reins):
         while True:
             try:
                 step = next(work)
             except StopIteration as end:
                 return end.value
+            except (MemoryError, RuntimeError) as error:
+                if not _is_out_of_memory(error):
+                    raise
+                raise InversionError(
+                    f"The memory does not suffice for {title.lower()}. Choose a smaller "
+                    "--latent.resolution and --tuning.resolution, or fewer photos."
+                ) from error
             bar.total = step.total
             if step.done:
                 bar.set_postfix(loss=f"{step.losses.total:.4f}", refresh=False)
             bar.update(step.done - bar.n)
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory is what was missing: torch says it in several ways."""
+    is_plain = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    return is_plain or "can't allocate memory" in str(error)
 
 
 @contextmanager

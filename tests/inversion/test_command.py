@@ -15,6 +15,7 @@ from inversion import command
 from inversion.__main__ import main
 from inversion.alignment import Alignment
 from inversion.crop import corners
+from inversion.errors import InversionError
 from models.checkpoint import load_generator
 from models.delta import read_delta, with_delta
 from models.directions import weights_hash
@@ -174,6 +175,31 @@ def test_ctrl_c_keeps_the_best_so_far(
     assert names & {"head.tuning.safetensors"} == left
     assert report_of(out)["stopped"]
     assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize(
+    ("raised", "sentence"),
+    [
+        (InversionError("It ran away."), "It ran away."),
+        (MemoryError(), "The memory does not suffice for tuning."),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "The memory does not suffice"),
+    ],
+)
+def test_when_tuning_fails_what_was_found_stays(
+    raised, sentence, photo, by_hand, generator_file, tmp_path, capsys, monkeypatch
+):
+    def fails(*_, **__):
+        raise raised
+        yield
+
+    monkeypatch.setattr(command, "tune", fails)
+    out = tmp_path / "out"
+
+    assert run(photo, "--model", generator_file, "--out", out, *by_hand, *QUICK) == 2
+
+    assert sentence in capsys.readouterr().err
+    assert {"head.ply", "w.npz", "eileen.result.png"} <= {path.name for path in out.iterdir()}
+    assert sentence in report_of(out)["problem"]
 
 
 def test_several_photos_make_one_head(photo, generator_file, tmp_path):
