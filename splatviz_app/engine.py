@@ -16,6 +16,8 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
+from splatviz_app import garbage
+
 Request = TypeVar("Request")
 Result = TypeVar("Result")
 
@@ -245,7 +247,8 @@ class Engine(Generic[Request, Result]):
                 job.work.close()
                 job.state = JobState.CANCELLED
             else:
-                job.progress = next(job.work)
+                with garbage.in_peace():  # its first step may load libraries
+                    job.progress = next(job.work)
         except StopIteration as stop:
             job.result, job.state = stop.value, JobState.DONE
         except Exception as error:

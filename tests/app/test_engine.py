@@ -5,6 +5,7 @@ Threads are synchronised by events, never by waiting some time. `LONG` only ends
 
 from __future__ import annotations
 
+import gc
 import threading
 
 import pytest
@@ -584,3 +585,40 @@ def test_the_engines_thread_sleeps_while_its_only_job_is_paused_and_wakes_when_i
     job.resume()
 
     assert moments["ended"].wait(LONG)
+
+
+# ---- the interpreter's own pauses
+
+
+def test_no_garbage_is_looked_for_during_a_step_nor_later_among_what_it_imported(
+    engine, monkeypatch, tmp_path
+):
+    (tmp_path / "a_library_of_this_test.py").write_text("things = [[] for _ in range(1000)]")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    seen = []
+
+    def work():
+        seen.append(gc.isenabled())
+        before = gc.get_freeze_count()
+        yield Step(0, 2, "")
+        seen.append(gc.get_freeze_count() == before)
+        import a_library_of_this_test  # noqa: F401
+
+        yield Step(1, 2, "")
+        seen.append(gc.get_freeze_count() > before + 1000)
+
+    gc.unfreeze()
+    engine.start_job("loads a library", work())
+    assert gc.isenabled()
+    engine.drain()
+
+    assert seen == [False, True, True]
+    assert gc.isenabled()
+    gc.unfreeze()
+
+
+def test_a_failing_step_leaves_the_search_for_garbage_on(engine):
+    engine.start_job("fails", failing())
+    engine.drain()
+
+    assert gc.isenabled()
