@@ -83,10 +83,10 @@ class TuningSettings:
     steps: int = 200
     # Learning rate after the warm-up, and at the end.
     learning_rate: float = 0.003
-    last_learning_rate: float = 0.0005
+    last_learning_rate: float = 0.0008
     # What each part of the loss counts at the start, and at the end.
-    weights: LossWeights = LossWeights()
-    last_weights: LossWeights = LossWeights()
+    weights: LossWeights = LossWeights(mse=5.0)
+    last_weights: LossWeights = LossWeights(mse=5.0)
     # Views compared at each step; 0 for all.
     batch_size: int = 0
     # Side in px at which pictures are compared.
@@ -94,7 +94,7 @@ class TuningSettings:
     # Levels of the generator that may change, counted from the finest; 0 for all parameters.
     last_levels: int = 0
     # How strongly other heads, and other views of this one, are held where they were.
-    locality: float = 0.05
+    locality: float = 0.1
     # Stop when the perceptual distance is below this; 0 never.
     stop_below: float = 0.0
     # Decides all random numbers.

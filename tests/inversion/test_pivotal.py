@@ -167,7 +167,7 @@ def test_each_blocks_own_w_can_be_the_pivot(generator, targets, pivot):
 def test_locality_holds_other_heads_and_other_sides_where_they_were(generator, targets, pivot):
     free, held = (
         tuned(generator, targets[:1], pivot, replace(QUICK, locality=locality))[1].delta
-        for locality in (0.0, 10.0)
+        for locality in (0.0, 40.0)
     )
     other, aside = w_of(generator, seed=11), seen_from(-70)
 
