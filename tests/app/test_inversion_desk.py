@@ -435,6 +435,31 @@ class PhaseBreaks:
             yield step
 
 
+@pytest.mark.parametrize("act", ["start_inversion", "start_tuning", "prepare"])
+def test_a_damaged_photo_is_a_sentence(session, desk, photos, act):
+    broken = replace(photos[0], name="broken.jpg", content=photos[0].content[:300])
+    desk.photos = (broken,)
+    before = session.document
+    getattr(desk, act)()
+    settle(session)
+
+    assert "broken.jpg" in session.banner
+    assert "should not" not in session.banner
+    assert session.document == before
+
+
+def test_weights_that_are_not_here_are_a_sentence(session, desk):
+    before = session.document
+    desk.perception_choice = "vgg16"
+    desk.start_inversion()
+    settle(session)
+
+    assert "VGG" in session.banner
+    assert "should not" not in session.banner
+    assert session.document == before
+    assert desk.rescued is None
+
+
 # ---- what it needs
 
 
