@@ -103,7 +103,9 @@ def scene_for(path: str | Path) -> Scene:
     path = Path(path).expanduser()
     ending = path.suffix.lower()
     if is_tuning_file(path):
-        sentence = "is a tuning, which changes a generator: open the generator first, then this file."
+        sentence = (
+            "is a tuning, which changes a generator: open the generator first, then this file."
+        )
         raise LoadError(path, sentence)
     if ending in GENERATOR_SUFFIXES:
         return GanHead(str(path.absolute()), changed=_last_change(path))
