@@ -41,7 +41,7 @@ _ROOT = (0, 0, 0, -5, -5, -5, 1, 0, 0, 0, 0, 0, 0, math.log(0.1 / 0.9))  # as `p
 
 
 class DifferentiableGenerator:
-    """Computes what a plain generator does, and its gradients, two to three times as fast on a CPU.
+    """Computes what a plain generator does, and its gradients, about twice as fast on a CPU.
 
     Values are float32 throughout. With "fast", the products that only carry gradients run in bfloat16
     where the processor has it natively: gradients are then a few thousandths of their length off,
@@ -60,11 +60,11 @@ class DifferentiableGenerator:
         # What is only weights need not be worked out again while they stay.
         self._is_frozen = not any(p.requires_grad for p in tree.parameters())
         self._styles: list[tuple[Tensor, Tensor]] = []
-        self._heads: list[_LevelWeights] = []
+        self._folded: list[_LevelWeights] = []
         if self._is_frozen:
             with torch.no_grad():
                 self._styles = [_styles(block) for block in self._blocks]
-                self._heads = [_level(tree, level) for level in range(self.config.levels)]
+                self._folded = [_LevelWeights(tree, level) for level in range(self.config.levels)]
 
     def synthesize(self, w: Tensor) -> Gaussians:
         """Turn w into heads. [B, 1 or blocks, W] -> [B, N, …]"""
@@ -80,7 +80,7 @@ class DifferentiableGenerator:
             x = self._block(block, x, nn.functional.linear(ws[:, number], *styles))
             level = number - config.first_blocks + 1
             if level >= 0:
-                weights = self._heads[level] if self._is_frozen else _level(tree, level)
+                weights = self._folded[level] if self._is_frozen else _LevelWeights(tree, level)
                 nodes, parents = self._level(weights, x, parents)
                 # [B, P · ratio, 14], the children of a point next to each other
                 nodes = nodes.unflatten(2, (config.points, heads)).permute(3, 2, 1, 0)
@@ -150,6 +150,7 @@ class _LevelWeights:
     """What one level makes of the backbone's points, folded as far as weights alone allow."""
 
     def __init__(self, tree: PointGenerator, level: int) -> None:
+        """Fold; differentiable in the weights."""
         upsample = tree.upsample_layers[level]
         assert isinstance(upsample, PointUpsampling)
         self.upsample, self.is_first = upsample, level == 0
@@ -165,10 +166,6 @@ class _LevelWeights:
             residual, shift = upsample.res_fc.folded()
             self.bias = self.bias + weight @ shift / math.sqrt(2)
             self.residual = weight @ residual / math.sqrt(2)  # [K, C]
-
-
-def _level(tree: PointGenerator, level: int) -> _LevelWeights:
-    return _LevelWeights(tree, level)
 
 
 def _styles(block: TransformerBlock) -> tuple[Tensor, Tensor]:
