@@ -38,7 +38,8 @@ NOISY = 0.4  # of the steps, in which w is disturbed, less and less
 def learning_rate_at(progress: float, first: float, last: float) -> float:
     """Rise in a line while warming up, then go from the first to the last by equal ratios."""
     warm = min(1.0, (progress + 0.5 * WARM_UP) / WARM_UP)
-    return warm * math.exp((1 - progress) * math.log(first) + progress * math.log(last))
+    first, last = math.log(max(first, 1e-12)), math.log(max(last, 1e-12))  # 0 stands still
+    return warm * math.exp((1 - progress) * first + progress * last)
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,7 @@ class Quality:
 class InversionStep:
     """Where either phase stands."""
 
+    # Steps taken; 0 while it prepares, when nothing is compared yet and losses are no numbers.
     done: int
     total: int
     message: str

@@ -306,3 +306,7 @@ def test_the_learning_rate_warms_up_then_goes_from_first_to_last():
     assert rates[-1] == pytest.approx(0.05)
     ratios = [after / before for before, after in pairwise(rates[10:])]
     assert max(ratios) == pytest.approx(min(ratios))
+
+
+def test_a_learning_rate_of_0_stands_still():
+    assert learning_rate_at(0.5, 0.0, 0.0) == pytest.approx(0, abs=1e-9)
