@@ -50,7 +50,7 @@ _SOFTWARE_FPS = 40.0  # frames of the window per second
 
 # dock: (the dock it is cut from, on which side, how much of it)
 _DOCKS: dict[Dock, tuple[str, imgui.Dir, float]] = {
-    "left": ("MainDockSpace", imgui.Dir.left, 0.26),
+    "left": ("MainDockSpace", imgui.Dir.left, 0.285),
     "right": ("MainDockSpace", imgui.Dir.right, 0.31),
     "bottom": ("MainDockSpace", imgui.Dir.down, 0.17),
     "left_low": ("left", imgui.Dir.down, 0.62),
