@@ -2,7 +2,8 @@
 
 Synthetic heads that the bundled generator never learned from are drawn at known cameras, 256 x 256, and
 looked for with the settings a user gets, from one view (within 30 degrees of the front) and from
-three (front, 35 degrees left and right). PSNR is that of `benchmarks.demo`: over the pixels that
+three (front, 35 degrees left and right). Pictures are compared by the stand-in, which needs no weights,
+also where there are others. PSNR is that of `benchmarks.demo`: over the pixels that
 the synthetic head covers, before white. The last line is one JSON object; what was not measured is null:
 
     given_psnr_inverted     one view, its camera known: that view after latent inversion, dB
