@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from skimage.data import astronaut
 
+from examples.inversion_pictures import sheet_of
 from inversion import command
 from inversion.__main__ import main
 from inversion.alignment import Alignment
@@ -277,3 +278,18 @@ def test_help_explains_every_setting(capsys):
         "--no-tuning",
     ):
         assert words in said
+
+
+def test_the_picture_of_docs_is_composed_of_what_a_run_leaves(generator_file, by_hand, tmp_path):
+    path, out = tmp_path / "astronaut.png", tmp_path / "out"
+    Image.fromarray(astronaut()).save(path)
+    run(path, "--model", generator_file, "--out", out, "--no-tuning", *by_hand, *QUICK)
+
+    sheet = np.asarray(sheet_of(out, astronaut(), 40)).astype(int)
+
+    assert sheet.shape == (40 + 16, 7 * 40, 3)
+    crop = np.asarray(Image.open(out / "astronaut.crop.png").resize((40, 40))).astype(int)
+    assert np.abs(sheet[:40, 40:80] - crop).mean() < 4
+    matte = sheet[:40, 80:120]
+    assert matte[20, 20].min() > 250  # the face
+    assert matte[2, 2].max() < 5  # the wall behind her
