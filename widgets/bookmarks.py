@@ -25,7 +25,6 @@ from widgets.route import RouteRows
 
 _TILE = 5.0  # em, the least width of one
 _SHARP = 192  # px, the least side of a picture to make a small one of
-_FADED = 0.35  # alpha of a head of another generator
 _HELP = {
     "Save checkpoint": "Remember this head in the one place that Reset goes back to.",
     "Reset": "Go back to the checkpoint. Undo goes back from there.",
@@ -326,15 +325,6 @@ def _paint_tile(
     is_ours: bool,
     is_chosen: bool,
 ) -> None:
-    paint = imgui.get_window_draw_list()
-    far = (corner.x + side, corner.y + side)
     pixels = pixels_of(bookmark.thumbnail)
     texture = session.textures.of(pixels) if pixels is not None else 0
-    if texture:
-        tint = imgui.get_color_u32((1.0, 1.0, 1.0, 1.0 if is_ours else _FADED))
-        paint.add_image(imgui.ImTextureRef(texture), corner, far, (0, 0), (1, 1), tint)
-    else:
-        paint.add_rect_filled(corner, far, imgui.get_color_u32(imgui.Col_.frame_bg))
-    if is_chosen or imgui.is_item_hovered():
-        kind = imgui.Col_.tab_selected if is_chosen else imgui.Col_.border
-        paint.add_rect(corner, far, imgui.get_color_u32(kind), 0.0, 3.0 if is_chosen else 2.0)
+    fields.tile(texture, corner, side, not is_ours, is_chosen)

@@ -23,6 +23,7 @@ Color = tuple[float, float, float]
 _LABEL_WIDTH = 7.0  # em
 _LABEL_SHARE = 0.44  # of a narrow panel
 FILL = -1e-6  # as a width: up to the right edge
+_FADED = 0.35  # alpha of a picture that counts less than others
 
 _INT_MAX = 2**31 - 1  # ImGui's
 _ALWAYS_CLAMP = imgui.SliderFlags_.always_clamp
@@ -342,6 +343,27 @@ def picture(texture: int, width: float, height: float) -> None:
         paint.add_image(imgui.ImTextureRef(texture), corner, far)
     else:
         paint.add_rect_filled(corner, far, imgui.get_color_u32(imgui.Col_.frame_bg))
+
+
+def tile(texture: int, corner: imgui.ImVec2, side: float, is_faded: bool, is_chosen: bool) -> None:
+    """Paint a small picture of a gallery, framed if it is chosen or the item just drawn is pointed at.
+
+    Args:
+        texture: OpenGL's name; 0 while there is none.
+        corner: The upper left one, of the screen, px.
+        side: px.
+        is_faded: Whether it counts less than others.
+        is_chosen: Whether it is the one that is worked on.
+    """
+    paint, far = imgui.get_window_draw_list(), (corner.x + side, corner.y + side)
+    if texture:
+        tint = imgui.get_color_u32((1.0, 1.0, 1.0, _FADED if is_faded else 1.0))
+        paint.add_image(imgui.ImTextureRef(texture), corner, far, (0, 0), (1, 1), tint)
+    else:
+        paint.add_rect_filled(corner, far, imgui.get_color_u32(imgui.Col_.frame_bg))
+    if is_chosen or imgui.is_item_hovered():
+        kind = imgui.Col_.tab_selected if is_chosen else imgui.Col_.border
+        paint.add_rect(corner, far, imgui.get_color_u32(kind), 0.0, 3.0 if is_chosen else 2.0)
 
 
 def empty(headline: str, advice: str) -> None:

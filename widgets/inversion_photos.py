@@ -25,7 +25,6 @@ State = Literal["new", "preparing", "prepared", "problem"]
 
 _TILE = 6.2  # em, the least width of one
 _SHARP = 192  # px of a tile's picture
-_FADED = 0.35  # alpha of a photo that is left out
 _PAYLOAD = "photo"  # of drag and drop
 _HELP = {
     "Open…": f"Photos of one person, several at once: {', '.join(PICTURE_SUFFIXES)}. "
@@ -157,19 +156,10 @@ class PhotoWells:
         side, is_chosen, state = how
         photo = session.inversion.photos[index]
         twin = twin_number(session.inversion.photos, index)
-        paint = imgui.get_window_draw_list()
-        far = (corner.x + side, corner.y + side)
         pixels = self._choice.previews(session).thumbnail(photo, _SHARP, twin)
         tile = self._tiles[photo.content, twin]
         texture = tile.of(session, pixels) if pixels is not None else 0
-        if texture:
-            tint = imgui.get_color_u32((1.0, 1.0, 1.0, 1.0 if photo.used else _FADED))
-            paint.add_image(imgui.ImTextureRef(texture), corner, far, (0, 0), (1, 1), tint)
-        else:
-            paint.add_rect_filled(corner, far, imgui.get_color_u32(imgui.Col_.frame_bg))
-        if is_chosen or imgui.is_item_hovered():
-            kind = imgui.Col_.tab_selected if is_chosen else imgui.Col_.border
-            paint.add_rect(corner, far, imgui.get_color_u32(kind), 0.0, 3.0 if is_chosen else 2.0)
+        fields.tile(texture, corner, side, not photo.used, is_chosen)
         _paint_state(corner, side, state)
 
     def _draw_menu(self, session: Session, index: int, photo: Photo) -> None:

@@ -24,6 +24,7 @@ from splatviz_app.engine import JobState
 from splatviz_app.pipeline import Pipeline
 from splatviz_app.preferences import Preferences
 from splatviz_app.session import new_session
+from tests.steps import settle
 
 
 @pytest.fixture
@@ -46,15 +47,6 @@ def shown(session, head_ply):
 def generated(session, generator_file):
     session.open(generator_file)
     return settle(session)
-
-
-def settle(session):
-    for _ in range(20):
-        session.engine.drain()
-        session.update(0.01)
-        if session.is_settled:
-            return session
-    raise AssertionError("the session never settles")
 
 
 def script(session, code):

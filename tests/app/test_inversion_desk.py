@@ -21,6 +21,7 @@ from splatviz_app.preferences import Preferences
 from splatviz_app.session import new_session
 from splatviz_app.tuned import LiveTuning
 from tests.app.photos import photo_of_head, plain_picture, visible_generator
+from tests.steps import settle
 
 STEPS = 6
 PROJECTOR = ProjectorSettings(steps=STEPS, resolution=32, candidates=4, noise=0.0, patience=0)
@@ -64,17 +65,6 @@ def desk(session, photos):
     session.engine.drain()
     session.update(1 / 60)
     return session.inversion
-
-
-def settle(session):
-    """Draw frames of the window until nothing is left to do."""
-    for _ in range(30):
-        session.update(1 / 60)
-        session.engine.drain()
-        if session.is_settled:
-            session.update(1 / 60)
-            return
-    raise AssertionError("it does not settle")
 
 
 def work_until(session, happens, limit=400):

@@ -43,6 +43,7 @@ from splatviz_app.selection import Selection
 from splatviz_app.session import new_session
 from tests.conftest import some_splats
 from tests.models.small import small_generator
+from tests.steps import settle
 
 FIXTURE = Path(__file__).parent / "files" / "version_1.splathead"
 VIEWPORT = (56, 40)  # px
@@ -93,19 +94,6 @@ def busy_document(path="/models/head.safetensors", weights="ab" * 32):
         palettes=(palette,),
         edits=edits,
     )
-
-
-def settle(session):
-    """Draw frames of the window until nothing is left to do."""
-    for _ in range(40):
-        session.update(1 / 60)
-        session.engine.drain()
-        while session.project.is_saving:
-            session.update(1 / 60)
-        if session.is_settled:
-            session.update(1 / 60)
-            return
-    raise AssertionError("it does not settle")
 
 
 @pytest.fixture

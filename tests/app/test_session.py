@@ -24,6 +24,7 @@ from splatviz_app.preferences import Preferences
 from splatviz_app.scenes import scene_for
 from splatviz_app.session import new_session
 from tests.conftest import some_splats
+from tests.steps import settle
 
 VIEWPORT = (48, 32)  # px
 
@@ -43,17 +44,6 @@ def plies(tmp_path):
     for seed, path in enumerate(paths):
         write_ply(path, some_splats(seed=seed))
     return paths
-
-
-def settle(session):
-    """Draw frames of the window until nothing is left to do."""
-    for _ in range(20):
-        session.update(1 / 60)
-        session.engine.drain()
-        if session.is_settled and not session.inertia.moves:
-            session.update(1 / 60)
-            return
-    raise AssertionError("it does not settle")
 
 
 def show(session, path):

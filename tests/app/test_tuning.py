@@ -29,7 +29,7 @@ from splatviz_app.projects.content import Content
 from splatviz_app.projects.files import note_of, read_project, write_project
 from splatviz_app.session import new_session
 from tests.app.photos import photo_of_head, visible_generator
-from tests.steps import result_of
+from tests.steps import result_of, settle
 
 LATENT = LatentSettings(seed=3, x=0.4, psi=0.9)
 
@@ -76,19 +76,6 @@ def new(generator_file):
 @pytest.fixture
 def session(new):
     return new()
-
-
-def settle(session):
-    """Draw frames of the window until nothing is left to do."""
-    for _ in range(40):
-        session.update(1 / 60)
-        session.engine.drain()
-        while session.project.is_saving:
-            session.update(1 / 60)
-        if session.is_settled:
-            session.update(1 / 60)
-            return
-    raise AssertionError("it does not settle")
 
 
 def shown(session):

@@ -98,6 +98,16 @@ class Hand:
 
     # ---- what is shown
 
+    def until(self, done: Callable[[], bool]) -> None:
+        """Let frames go by until something has happened on another thread."""
+        for _ in range(2000):
+            self.frames()
+            if done():
+                self.frames(2)
+                return
+            time.sleep(0.002)
+        raise AssertionError("it does not happen")
+
     def sees(self, words: str) -> bool:
         """Whether the newest frame shows a text with these words."""
         return any(words in text for text in self.texts)

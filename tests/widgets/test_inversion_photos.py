@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 
 import cv2
@@ -83,20 +82,9 @@ def at_editor(session):
     session.inversion.photos = (prepared(),)
     with Hand(EditorAlone(), session, size=(960, 700)) as hand:
         hand.settle()
-        until(hand, lambda: hand.finds("Canvas"))
+        hand.until(lambda: hand.finds("Canvas"))
         hand.click("Fit")
         yield hand
-
-
-def until(hand, done):
-    """Let frames go by until something has happened on another thread."""
-    for _ in range(2000):
-        hand.frames()
-        if done():
-            hand.frames(2)
-            return
-        time.sleep(0.002)
-    raise AssertionError("it does not happen")
 
 
 def photo(session):
@@ -140,7 +128,7 @@ def test_two_photos_are_opened_and_the_chosen_one_is_prepared(session, hand, tmp
     assert [photo.is_ready for photo in session.inversion.photos] == [False, True]
     assert abs(session.inversion.photos[1].alignment.yaw) < 0.1
     assert hand.sees("yaw")
-    until(hand, lambda: hand.sees("The head is only"))
+    hand.until(lambda: hand.sees("The head is only"))
     session.undo()
     assert [photo.is_ready for photo in session.inversion.photos] == [False, False]
 
@@ -197,7 +185,7 @@ def test_a_double_click_opens_the_editor_for_that_photo(session, hand):
     hand.settle()
     hand.click("Photo 1", times=2)
     assert hand.panel.editor.is_open
-    until(hand, lambda: hand.sees("2 of 2"))
+    hand.until(lambda: hand.sees("2 of 2"))
 
 
 @pytest.mark.parametrize(

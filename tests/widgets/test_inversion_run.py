@@ -28,6 +28,7 @@ from splatviz_app.inversion.phases import Report
 from splatviz_app.preferences import Preferences
 from splatviz_app.session import Session, new_session
 from tests.app.photos import photo_of_head, visible_generator
+from tests.steps import settle
 from tests.widgets.hand import Hand, opened
 from widgets import inversion_run
 from widgets.inversion_compare import TITLE as COMPARE
@@ -130,17 +131,6 @@ def ready(session, photos):
     session.latent = LatentSettings(seed=5, x=0.3, psi=0.8)
     settle(session)
     return session
-
-
-def settle(session):
-    """Let the engine do all there is, without a hand."""
-    for _ in range(40):
-        session.update(1 / 60)
-        session.engine.drain()
-        if session.is_settled and not session.inversion.phase:
-            session.update(1 / 60)
-            return
-    raise AssertionError("it does not settle")
 
 
 def picture_of(session) -> np.ndarray:

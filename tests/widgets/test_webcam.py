@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 
 import cv2
@@ -75,21 +74,11 @@ class Watching:
         """Nothing goes on."""
 
 
-def until(hand, done):
-    for _ in range(2000):
-        hand.frames()
-        if done():
-            hand.frames(2)
-            return
-        time.sleep(0.002)
-    raise AssertionError("it does not happen")
-
-
 def play(hand, film):
     window = hand.panel.webcam
     window.open()
     window.start(film)
-    until(hand, lambda: window.camera.frame is not None)
+    hand.until(lambda: window.camera.frame is not None)
 
 
 def test_no_camera_is_open_before_it_is_asked_for(hand):
@@ -105,7 +94,7 @@ def test_a_photo_is_never_mirrored_though_the_picture_is(session, hand, film):
     play(hand, film)
     hand.type("Countdown", "0")
     hand.click("Take a photo")
-    until(hand, lambda: not hand.finds("Cancel the shot"))
+    hand.until(lambda: not hand.finds("Cancel the shot"))
     hand.settle()
     (photo,) = session.inversion.photos
     pixels = decode(photo).pixels[..., :3].astype(int)
@@ -146,7 +135,7 @@ def test_three_shots_wait_for_the_head_to_be_turned(session, hand, film):
             window._watcher.seen = Seen(window.camera.count, pixels, good)
             return window._shots == taken
 
-        until(hand, is_taken)
+        hand.until(is_taken)
     hand.settle()
     assert [photo.name for photo in session.inversion.photos] == [
         "Webcam 1 front", "Webcam 2 left", "Webcam 3 right",
@@ -160,7 +149,7 @@ def test_a_camera_that_cannot_be_read_says_so_in_its_place(hand, tmp_path):
     window = hand.panel.webcam
     window.open()
     window.start(broken)
-    until(hand, lambda: window.camera.error != "")
+    hand.until(lambda: window.camera.error != "")
     assert hand.sees("broken.mp4 cannot be read as a video")
     assert not hand.can_use("Take a photo")
     hand.click("Stop")
@@ -212,10 +201,10 @@ def test_an_unplugged_camera_says_so_over_its_last_picture_and_takes_no_photo(
     window.open()
     hand.frames(2)
     hand.click("Start the camera")
-    until(hand, lambda: window.camera.frame is not None)
+    hand.until(lambda: window.camera.frame is not None)
     if hand.can_use("Take a photo"):
         hand.click("Take a photo")
-    until(hand, lambda: window.camera.error != "")
+    hand.until(lambda: window.camera.error != "")
     assert hand.sees("it was unplugged")
     assert not hand.can_use("Cancel the shot")
     hand.settle()
