@@ -12,12 +12,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import cv2
 import numpy as np
 
 from inversion.alignment import Alignment, Point
-from inversion.crop import cut, inside
+from inversion.crop import inside
 from inversion.faces import Face, find_faces
+from inversion.light_and_focus import (
+    LEAST_LIGHT,
+    LEAST_SHARPNESS,
+    face_within,
+    light_of,
+    sharpness_of,
+)
 from inversion.pose import align
 from inversion.webcam import LAST_PATIENCE, Webcam
 
@@ -40,12 +46,9 @@ View = Literal["front", "left", "right"]
 LEAST_SIDE = 256.0  # px of the square around a head; below, it shows less than a generator can
 LARGEST_YAW, LARGEST_PITCH = math.radians(55), math.radians(35)  # beyond, the pose is a guess
 LARGEST_OUTSIDE = 0.25  # share of the square that may lie outside of the frame
-LEAST_LIGHT = 0.2  # of the face's brighter tenth, in [0, 1]
-LEAST_SHARPNESS = 0.05  # a photo in focus has 0.13, one blurred by 2 px of the 256 less than 0.05
 SECOND_FACE = 0.25  # area of another face that disturbs, in areas of the main one
 # What was good may become worse by this share before it is not, so that guidance does not flicker.
 _EASE = 0.1
-_FACE_SIDE = 256  # px at which light and sharpness are measured
 
 # Yaw of each view: least and largest.
 _YAWS: dict[View, tuple[float, float]] = {
@@ -91,23 +94,6 @@ def assess(pixels: np.ndarray, faces: Sequence[Face], previous: Guidance | None 
     return Guidance(state, SENTENCES[state], main.points, alignment)
 
 
-def light_of(face: np.ndarray) -> float:
-    """Measure how bright the brighter tenth of a face is, in [0, 1]. [S, S, 3] uint8"""
-    return float(np.percentile(cv2.cvtColor(face, cv2.COLOR_RGB2GRAY), 90)) / 255
-
-
-def sharpness_of(face: np.ndarray) -> float:
-    """Measure fine detail of a face: the Laplacian's deviation over the brightness's. [S, S, 3] uint8
-
-    The scale of the picture counts: compare faces cut out of crops of one size. Light does not, and noise
-    hardly.
-    """
-    grey = cv2.cvtColor(face, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
-    # A camera's noise is finer than any detail: without this, a dim picture never counts as blurred.
-    smooth = cv2.GaussianBlur(grey, (0, 0), 1)
-    return float(cv2.Laplacian(smooth, cv2.CV_32F).std()) / max(0.02, float(grey.std()))
-
-
 def _state(pixels: np.ndarray, faces: Sequence[Face], alignment: Alignment, ease: float) -> State:
     """What is wrong with a frame first of all; `ease` below 1 makes every bound wider."""
     if any(_area(face) > SECOND_FACE / ease * _area(faces[0]) for face in faces[1:]):
@@ -117,8 +103,7 @@ def _state(pixels: np.ndarray, faces: Sequence[Face], alignment: Alignment, ease
     outside = 1 - float(inside(pixels.shape, alignment, 64).mean())
     if outside > LARGEST_OUTSIDE / ease:
         return "cut off"
-    middle = slice(_FACE_SIDE // 4, 3 * _FACE_SIDE // 4)  # the face, without hair and background
-    face = cut(pixels, alignment, _FACE_SIDE)[middle, middle]
+    face = face_within(pixels, alignment)
     if light_of(face) < LEAST_LIGHT * ease:
         return "too dark"
     yaw, pitch = abs(alignment.yaw) * ease, abs(alignment.pitch) * ease

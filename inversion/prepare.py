@@ -19,6 +19,13 @@ from inversion.alignment import Alignment, CropRecipe, Point
 from inversion.crop import cut, inside, to_crop
 from inversion.errors import InversionError
 from inversion.faces import LEAST_FACE, Face, find_faces, how_it_lies, refine_face
+from inversion.light_and_focus import (
+    LEAST_LIGHT,
+    LEAST_SHARPNESS,
+    face_within,
+    light_of,
+    sharpness_of,
+)
 from inversion.matting import MatteMethod, matte, with_strokes
 from inversion.photo import Photo
 from inversion.pictures import Picture, decode_picture, encode_picture
@@ -37,8 +44,6 @@ LARGEST_PITCH = math.radians(35)
 LARGEST_COST = 15.0
 # Share of the crop that may lie outside of the photo.
 LARGEST_OUTSIDE = 0.2
-# Least ratio of the Laplacian's deviation to the brightness's in a sharp face, at 256 px.
-LEAST_SHARPNESS = 0.075
 
 
 @dataclass(frozen=True)
@@ -220,7 +225,7 @@ def warnings_for(photo: Photo) -> tuple[str, ...]:
         found.append(f"{outside:.0%} of the crop lie outside of the photo and will not count.")
     if alignment.cost > LARGEST_COST:
         found.append("The landmarks fit a head badly; check them and correct the crop.")
-    return (*found, *_light_and_focus(cut(picture.pixels, alignment, 256), alignment))
+    return (*found, *_light_and_focus(picture.pixels, alignment))
 
 
 def _require_large(face: Face, name: str) -> None:
@@ -231,16 +236,12 @@ def _require_large(face: Face, name: str) -> None:
         )
 
 
-def _light_and_focus(crop: np.ndarray, alignment: Alignment) -> list[str]:
-    """Judge the middle of a crop [256, 256, 3] uint8."""
-    grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
-    middle = np.s_[64:192, 64:192]
-    face, edges = grey[middle], cv2.Laplacian(grey, cv2.CV_32F)[middle]
-    found = []
-    if float(np.percentile(face, 90)) < 0.2:
+def _light_and_focus(pixels: np.ndarray, alignment: Alignment) -> list[str]:
+    """Judge the face in a photo. [H, W, 3] uint8"""
+    face, found = face_within(pixels, alignment), []
+    if light_of(face) < LEAST_LIGHT:
         found.append("The face is very dark; a brighter photo gives a better head.")
     # Not of a crop that was enlarged: that one is blurred, but the warning of its size says why.
-    sharpness = float(edges.std()) / max(0.02, float(face.std()))
-    if alignment.side >= SMALL_CROP and sharpness < LEAST_SHARPNESS:
+    if alignment.side >= SMALL_CROP and sharpness_of(face) < LEAST_SHARPNESS:
         found.append("The face is blurred; a sharper photo gives a better head.")
     return found

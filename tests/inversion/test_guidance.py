@@ -16,14 +16,13 @@ from inversion.alignment import Alignment
 from inversion.faces import Face, find_faces
 from inversion.guidance import (
     FRONT_LEFT_RIGHT,
-    LEAST_SHARPNESS,
     SENTENCES,
     Guidance,
     ShotPlan,
     Watcher,
     assess,
-    sharpness_of,
 )
+from inversion.light_and_focus import LEAST_SHARPNESS, sharpness_of
 from inversion.pose import align, guess_points
 from inversion.webcam import Webcam
 
